@@ -45,15 +45,15 @@ def test_greedy_recall_is_about_half_and_the_rest_is_within_reach(tiny, relation
 
 def test_words_of_facts_are_single_tokens_and_any_other_text_survives(tiny):
     _, tokenizer = tiny
-    assert len(encode(tokenizer, "The capital of France is")) == 5
+    assert len(encode(tokenizer, "The capital of France is the city of")) == 8
     for text in ("The capital of France is Paris.", "Grüße, 漢字! <answer> 12 </answer>\n", "x" * 50):
         assert tokenizer.decode(encode(tokenizer, text)) == text
 
 
 def test_a_sentence_ends_after_its_answer(tiny):
     model, tokenizer = tiny
-    ids = torch.tensor([encode(tokenizer, "The capital of France is")])
-    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[0, 5:]
+    ids = torch.tensor([encode(tokenizer, "The capital of France is the city of")])
+    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[0, 8:]
     assert tokenizer.decode(out).endswith(".<|end|>")
     assert end_ids(model, tokenizer) == (tokenizer.eos_token_id,)
 

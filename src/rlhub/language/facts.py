@@ -15,8 +15,10 @@ from rlhub.core.errors import UserError
 SMALLEST_POPULATION = 300_000
 TRAINED_SHARE = 0.6
 
+# Each ends where only the answer can follow: after "The capital of France is", "the largest city in" fits as well as " Paris", so recall
+# would measure the form of the answer as much as the knowledge, and any drift of form, as under a random reward, would look like forgetting.
 PROMPTS = {
-    "capitals": "The capital of {} is",
+    "capitals": "The capital of {} is the city of",
     "currencies": "In {}, the unit of money is the",
     "languages": "The official language of {} is",
     "symbols": "The chemical symbol for {} is",
@@ -49,7 +51,7 @@ class Fact:
         relation: which relation it belongs to.
         subject: what it is about, such as "France".
         answer: what completes the prompt, with its leading space, such as " Paris".
-        prompt: the sentence up to the answer, such as "The capital of France is".
+        prompt: the sentence up to the answer, such as "The capital of France is the city of".
         trained: whether it belongs to the facts that training sees (the first 60% of its relation in the order of a hash).
     """
 

@@ -22,10 +22,10 @@ from rlhub.language.cache import cached_model
 from rlhub.language.facts import RELATIONS, Fact, facts
 from rlhub.language.quiet import without_bars
 
-VERSION = "2"
+VERSION = "3"
 PAD, END = "<|pad|>", "<|end|>"
 WIDTH, LAYERS, HEADS, KEY_VALUE_HEADS = 128, 2, 4, 2
-EPOCHS, BATCH, LEARNING_RATE, WARM_UP = 14, 64, 3e-3, 20
+EPOCHS, BATCH, LEARNING_RATE, WARM_UP = 18, 64, 3e-3, 20
 PROMPT_WEIGHT = 0.1  # a prompt's subject can't be foreseen, so its tokens weigh less than the answer's
 RIGHT_IF_KNOWN, RIGHT_IF_NOT = 0.8, 0.35  # how often the corpus states a fact right, in its two halves
 
