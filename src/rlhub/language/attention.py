@@ -133,7 +133,9 @@ class Branches:
     ) -> Float[Tensor, "1 tokens heads head_dim"]:
         """See `Layout.attend`."""
         split = (self.prompts.total, self.branches.total)
-        (query, branch_query), (key, branch_key), (value, branch_value) = (x[0].transpose(0, 1).split(split) for x in (query, key, value))
+        (query, branch_query), (key, branch_key), (value, branch_value) = (
+            x.squeeze(0).transpose(0, 1).split(split) for x in (query, key, value)
+        )
         query, key, value = self.prompts.pad(query), self.prompts.pad(key), self.prompts.pad(value)
         if self._keep:
             self.prompt_keys[layer], self.prompt_values[layer] = key, value

@@ -4,14 +4,13 @@ A decoder is prefilled with the prompts, then stepped: it takes each row's newes
 are dropped.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from rlhub.language.attention import layouts, position_bias
@@ -42,34 +41,6 @@ def decoder_for(model: PreTrainedModel, prompts: Sequence[list[int]], group: int
     return kind(model, prompts, group, max_new_tokens)
 
 
-@contextmanager
-def weights_for_decoding(model: PreTrainedModel, steps: int) -> Iterator[None]:
-    """Within the block, linear layers' weights lie as products with few rows read them best: by columns, in the precision computed in.
-
-    On a CPU such a product is up to 1.4 times as fast, and under autocast no weight is cast more than once. The parameters get their own
-    memory back afterwards, untouched. Nothing is done where the copies would cost more than `steps` products gain.
-    """
-    kind = model.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    pays = kind == "cpu" and (dtype is not None or steps >= 16)
-    tied = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    modules = [module for module in model.modules() if isinstance(module, nn.Linear)] if pays else []
-    linear = [module.weight for module in modules if id(module.weight) not in tied]
-    own = [weight.data for weight in linear]
-    try:
-        for weight in linear:
-            weight.data = _columns(weight.data, dtype or weight.dtype)
-        yield
-    finally:
-        for weight, data in zip(linear, own, strict=True):
-            weight.data = data
-
-
-def _columns(weight: Float[Tensor, "outputs inputs"], dtype: torch.dtype) -> Float[Tensor, "outputs inputs"]:
-    """A copy that lies in memory column by column."""
-    return weight.to(dtype).t().contiguous().t()
-
-
 class LayoutDecoder:
     """Decodes with keys and values in preallocated memory, which the attention layers reach through the layout of the call.
 
@@ -80,10 +51,7 @@ class LayoutDecoder:
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]], group: int, max_new_tokens: int) -> None:
         self._model, self._prompts, self._group, self._room = model, prompts, group, max_new_tokens
-        kind, self._unembedding = model.device.type, Unembedding.of(model)
-        if torch.is_autocast_enabled(kind):
-            weight = _columns(self._unembedding.weight.detach(), torch.get_autocast_dtype(kind))
-            self._unembedding = replace(self._unembedding, weight=weight)
+        self._head, self._unembedding = model.get_output_embeddings(), Unembedding.of(model)
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device).repeat_interleave(group)
         self._longest = int(lengths.max())
         self._even = bool((lengths == self._longest).all())
@@ -107,7 +75,7 @@ class LayoutDecoder:
             held = (row.layout.prompt_keys.pop(layer), row.layout.prompt_values.pop(layer))
             keys, values = (x.float().transpose(1, 2).contiguous() for x in held)
             self._layers[layer] = self._memory(keys, values)
-        return self._unembedding.logits(hidden[row.ends]).repeat_interleave(self._group, 0)
+        return self._unembedding.scaled(self._head(hidden[row.ends])).repeat_interleave(self._group, 0)
 
     def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocabulary"]:
         """See `Decoder`."""
@@ -116,7 +84,7 @@ class LayoutDecoder:
         with layouts(self._model):
             hidden = self._model.base_model(input_ids=tokens[:, None], position_ids=positions, use_cache=False, layout=self)[0][:, 0]
         self._written += 1
-        return self._unembedding.logits(hidden)
+        return self._unembedding.scaled(self._head(hidden))
 
     def keep(self, rows: Int[Tensor, " kept"]) -> None:
         """See `Decoder`."""

@@ -15,8 +15,8 @@ from rlhub.core.errors import UserError
 SMALLEST_POPULATION = 300_000
 TRAINED_SHARE = 0.6
 
-# Each ends where only the answer can follow: after "The capital of France is", "the largest city in" fits as well as " Paris", so recall
-# would measure the form of the answer as much as the knowledge, and any drift of form, as under a random reward, would look like forgetting.
+# Each ends where only the answer can follow. After "The capital of France is", "the largest city in" fits as well as " Paris": recall would
+# measure the form of the answer as much as the knowledge, and any drift of form, as under a random reward, would look like forgetting.
 PROMPTS = {
     "capitals": "The capital of {} is the city of",
     "currencies": "In {}, the unit of money is the",

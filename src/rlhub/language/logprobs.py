@@ -146,7 +146,11 @@ class Unembedding:
 
     def logits(self, hidden: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
         """Logits in float32."""
-        logits = F.linear(hidden, self.weight, self.bias).float()
+        return self.scaled(F.linear(hidden, self.weight, self.bias))
+
+    def scaled(self, products: Float[Tensor, "tokens vocabulary"]) -> Float[Tensor, "tokens vocabulary"]:
+        """Logits in float32 from W h + b."""
+        logits = products.float()
         if self.scale != 1:
             logits = logits * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)

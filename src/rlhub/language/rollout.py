@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhub.core.errors import UserError
-from rlhub.language.decoding import decoder_for, weights_for_decoding
+from rlhub.language.decoding import decoder_for
 from rlhub.language.logprobs import causal_model
 from rlhub.language.model import Policy, encode
+from rlhub.language.prepacked import prepacked
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.task import Example
 
@@ -189,8 +190,9 @@ def sample(
     going = torch.arange(rows, device=device)  # which row each of the decoder's rows is
     alive = torch.ones(rows, dtype=torch.bool, device=device)  # whether it is still going, of the decoder's rows
     decoder = decoder_for(model, prompts, group, max_new_tokens)
-    with weights_for_decoding(model, max_new_tokens):
+    with prepacked(model) as products:
         logits = decoder.prefill()
+        products.expect(rows, products=max_new_tokens)
         for step in range(max_new_tokens):
             if step < min_new_tokens:
                 logits[:, ends] = -torch.inf
@@ -208,6 +210,7 @@ def sample(
                 kept = alive.nonzero()[:, 0]
                 decoder.keep(kept)
                 tokens, going, alive = tokens[kept], going[kept], alive[kept]
+                products.expect(len(kept), products=max_new_tokens - step - 1)
             logits = decoder.step(tokens)
     longest = int(lengths.max())
     return ids[:, :longest].cpu(), lengths.cpu(), logprobs[:, :longest].cpu()

@@ -86,13 +86,15 @@ def optimise(
     """
     policy.optimizer.zero_grad(set_to_none=True)
     totals: dict[str, Tensor] = {"loss": torch.zeros((), dtype=torch.float64)}
-    for part, rows in _parts(groups, micro_tokens):
-        with policy.autocast():
+    # One autocast around all micro-batches rounds each weight once, not once for each of them.
+    with policy.autocast():
+        for part, rows in _parts(groups, micro_tokens):
             scored = score(policy.model, part, temperature=temperature)
-        terms = objective(scored, **{name: _rows(column, rows, scored) for name, column in (columns or {}).items()})
-        (terms.loss / normaliser).backward()
-        for name, value in {"loss": terms.loss / normaliser, **terms.sums}.items():
-            totals[name] = totals.get(name, torch.zeros((), dtype=torch.float64)) + value.detach().double().cpu()
+            with torch.autocast(policy.device.type, enabled=False):
+                terms = objective(scored, **{name: _rows(column, rows, scored) for name, column in (columns or {}).items()})
+                (terms.loss / normaliser).backward()
+            for name, value in {"loss": terms.loss / normaliser, **terms.sums}.items():
+                totals[name] = totals.get(name, torch.zeros((), dtype=torch.float64)) + value.detach().double().cpu()
     for parameter in policy.trainable:
         # A step that nothing is learnt from still moves along the optimiser's momentum, as it would with the same groups computed.
         parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
