@@ -15,7 +15,7 @@ help:
 	@echo "make demo SIZE=tiny   the same on a tiny model, in about a minute"
 	@echo "make test             run every test"
 	@echo "make check            lint, types, import contracts and tests: what CI runs"
-	@echo "make bench            measure speed beside TRL, transformers and TransformerLens; writes benchmarks/results/"
+	@echo "make bench            measure speed beside TRL, transformers and TransformerLens; writes benchmarks/results/ and the tables"
 
 # Packages are not byte-compiled while they are installed: Python does that for the few modules that are imported, and set-up takes half the time.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -58,6 +58,7 @@ check: lint types imports test
 
 bench: $(VENV)/installed-peers
 	@for script in benchmarks/language_*.py benchmarks/lens_*.py; do $(VENV)/bin/python $$script || exit 1; done
+	@$(VENV)/bin/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -2,19 +2,18 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 
 import torch
 from harness import compare
-from trl_stepping import halted
+from trl_stepping import bare_settings, halted
 
 from rlhub.language.dpo import DPO
 from rlhub.language.model import load_model, load_policy
 from rlhub.language.rows import Group
 from rlhub.language.update import load_reference, optimise
 
-PAIRS, PROMPT, RESPONSE, STEPS = 8, 128, 128, 1000
+PAIRS, PROMPT, RESPONSE = 8, 128, 128
 MICRO = int(os.environ.get("TRL_MICRO_BATCH", "8"))
 LEARNING_RATE = 1e-6
 
@@ -52,21 +51,8 @@ def trl() -> Callable[[], dict]:
 
     model, tokenizer = load_model("smollm2")
     config = DPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=False,
-        fp16=False,
-        gradient_checkpointing=False,
-        per_device_train_batch_size=MICRO,
-        gradient_accumulation_steps=PAIRS // MICRO,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        max_steps=STEPS,
+        **bare_settings(batch=PAIRS, micro=MICRO, learning_rate=LEARNING_RATE),
         max_length=None,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
     )
     text = Dataset.from_list([{"prompt": "a", "chosen": " b", "rejected": " c"}] * PAIRS)
     rows = pairs()

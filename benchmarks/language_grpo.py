@@ -8,20 +8,19 @@ import os
 import random
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from harness import compare
-from trl_stepping import halted
+from trl_stepping import STEPS, bare_settings, halted
 
 from rlhub.language.advantages import group_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_model, load_policy
 from rlhub.language.rollout import complete
 
-PROMPTS, GROUP, TOKENS, STEPS = 8, 8, 64, 1000
+PROMPTS, GROUP, TOKENS = 8, 8, 64
 MICRO = int(os.environ.get("TRL_MICRO_BATCH", "8"))
 LEARNING_RATE = 1e-6
 
@@ -82,13 +81,7 @@ def trl(length: int) -> Callable[[], Callable[[], dict]]:
 
         model, tokenizer = load_model("smollm2")
         config = GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=not torch.cuda.is_available(),
-            bf16=False,
-            fp16=False,
-            gradient_checkpointing=False,
-            per_device_train_batch_size=MICRO,
-            gradient_accumulation_steps=PROMPTS * GROUP // MICRO,
+            **bare_settings(batch=PROMPTS * GROUP, micro=MICRO, learning_rate=LEARNING_RATE),
             num_generations=GROUP,
             max_completion_length=TOKENS,
             generation_kwargs={"min_new_tokens": TOKENS},
@@ -97,13 +90,6 @@ def trl(length: int) -> Callable[[], Callable[[], dict]]:
             top_p=1.0,
             beta=0.0,
             loss_type="grpo",
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            max_steps=STEPS,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
             shuffle_dataset=False,
             dataloader_num_workers=0,
         )

@@ -1,10 +1,35 @@
-"""TRL's own training loop, a step at a time."""
+"""TRL's own training loop, a step at a time, in float32 and with nothing but training in it."""
 
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
+
+STEPS = 1000
+"""More than any benchmark takes."""
+
+
+def bare_settings(*, batch: int, micro: int, learning_rate: float) -> dict[str, Any]:
+    """What every TRL trainer is told: float32, a constant learning rate, and no logs, checkpoints or bars beside the training."""
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": False,
+        "fp16": False,
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": batch // micro,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "constant",
+        "max_steps": STEPS,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 def halted(trainer: Any) -> Callable[[], dict]:

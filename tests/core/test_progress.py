@@ -43,6 +43,16 @@ def test_the_time_left_is_what_the_speed_says(now):
     assert task.seconds_left == pytest.approx(18)
 
 
+def test_nothing_is_foretold_from_the_first_moments(now):
+    task = Progress("train", 1000)
+    now.seconds += 20
+    task.advance()
+    assert task.seconds_left is None
+    now.seconds += 20
+    task.advance()
+    assert task.seconds_left == pytest.approx(998 * 20)
+
+
 def test_what_was_done_before_this_process_does_not_count_for_the_speed(now):
     task = Progress("train", 100, completed=90)
     now.seconds += 10

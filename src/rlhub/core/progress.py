@@ -24,6 +24,8 @@ from rich.text import Text
 Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_REMEMBERED = 120.0
+_SHARE_TO_JUDGE_BY = 0.01
+_SECONDS_TO_JUDGE_BY = 30.0
 
 
 class Progress:
@@ -97,6 +99,9 @@ class Progress:
         then, before = self._moments[0]
         now, progressed = time.monotonic(), self.done - before
         if progressed <= 0 or now - then < 0.5:
+            return None
+        # Before, it would tell how long loading took rather than how long the work takes.
+        if progressed < _SHARE_TO_JUDGE_BY * self.total and self.seconds_elapsed < _SECONDS_TO_JUDGE_BY:
             return None
         return max(0.0, (self.total - self.done) * (now - then) / progressed)
 

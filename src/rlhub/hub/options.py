@@ -35,6 +35,18 @@ def parse(kind: type[Options], arguments: Sequence[str], *, prog: str, descripti
         return tyro.cli(kind, args=list(arguments), prog=prog, description=description, config=_CONFIG)
 
 
+def listing_as_json(command: str, needs: str, arguments: Sequence[str]) -> bool:
+    """Whether a command that got no name of what to work on lists its choices as JSON.
+
+    Raises:
+        UserError: there are options, which belong after a name.
+    """
+    strangers = [argument for argument in arguments if argument not in ("--json", "-h", "--help")]
+    if strangers:
+        raise UserError(f"{command} needs a {needs} before {strangers[0]}: `{command}` lists them")
+    return "--json" in arguments
+
+
 def near(word: str, words: Sequence[str]) -> str:
     """`` (did you mean X?)`` with the words that look like a misspelt one, or nothing."""
     bare = {each.lstrip("-"): each for each in words}

@@ -134,7 +134,7 @@ def complete(
         raise UserError(
             f"a prompt of {longest} tokens and {max_new_tokens} new ones don't fit the model's {room} positions; shorten either"
         )
-    with policy.autocast():
+    with torch.no_grad(), policy.autocast():
         ids, lengths, logprobs = sample(
             causal_model(policy.model),
             prompts,

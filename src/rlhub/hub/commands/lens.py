@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rlhub.core.errors import UserError
 from rlhub.core.progress import use_plain_lines
-from rlhub.hub.options import near, parse
+from rlhub.hub.options import listing_as_json, near, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +187,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _list(arguments: list[str]) -> int:
-    strangers = [argument for argument in arguments if argument not in ("--json", "-h", "--help")]
-    if strangers:
-        raise UserError(f"rlhub lens needs a measurement before {strangers[0]}: `rlhub lens` lists them")
-    if "--json" in arguments:
+    if listing_as_json("rlhub lens", "measurement", arguments):
         import json
 
         sys.stdout.write(json.dumps([{"name": name, "what": what} for name, (_, _, what) in MEASUREMENTS.items()]) + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rlhub.core.errors import UserError
 from rlhub.core.progress import clock, use_plain_lines
-from rlhub.hub.options import near, parse
+from rlhub.hub.options import listing_as_json, near, parse
 
 STUDIES = {"recall": "what does each training signal do to the circuits that recall facts?"}
 
@@ -118,10 +118,7 @@ def sentences(told: dict[str, Any]) -> str:
 
 def list_studies(arguments: list[str]) -> int:
     """Say which studies there are."""
-    strangers = [argument for argument in arguments if argument not in ("--json", "-h", "--help")]
-    if strangers:
-        raise UserError(f"rlhub study needs a study before {strangers[0]}: `rlhub study` lists them")
-    if "--json" in arguments:
+    if listing_as_json("rlhub study", "study", arguments):
         text = json.dumps([{"name": name, "question": question} for name, question in STUDIES.items()])
     else:
         lines = "\n".join(f"  {name}  {question}" for name, question in STUDIES.items())

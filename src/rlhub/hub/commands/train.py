@@ -11,7 +11,7 @@ from tyro.conf import arg
 from rlhub.core.errors import UserError
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.core.system import import_system
-from rlhub.hub.options import near, parse
+from rlhub.hub.options import listing_as_json, near, parse
 from rlhub.hub.roadmap import ROADMAP
 from rlhub.hub.summary import sentence, summary
 
@@ -78,10 +78,7 @@ def _find(name: str) -> type:
 
 
 def _list_systems(arguments: list[str]) -> int:
-    strangers = [argument for argument in arguments if argument not in ("--json", "-h", "--help")]
-    if strangers:
-        raise UserError(f"rlhub train needs a system before {strangers[0]}: `rlhub train` lists them")
-    if "--json" in arguments:
+    if listing_as_json("rlhub train", "system", arguments):
         text = json.dumps([entry._asdict() for entry in ROADMAP])
     else:
         width = max(len(entry.name) for entry in ROADMAP) + 2
