@@ -15,8 +15,8 @@ from rlhub.lens.circuit import Circuit, run_circuits, select_edges
 from rlhub.lens.compare import Agreement, against_null, agreement, quantiles, resampled_pairs
 from rlhub.lens.contrast import Contrast, probability
 from rlhub.lens.faithfulness import Faithfulness, faithfulness
-from rlhub.lens.figures_circuit import circuit_change_figure, circuit_figure
-from rlhub.lens.figures_curves import Curve, faithfulness_figure
+from rlhub.lens.figures.circuit import circuit_change_figure, circuit_figure
+from rlhub.lens.figures.curves import Curve, faithfulness_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.neuronpedia import attribution_graph
 from rlhub.lens.patch import unpatched

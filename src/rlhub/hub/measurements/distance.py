@@ -11,8 +11,8 @@ from rlhub.hub.measurements.subject import Subject, load_pairs, open_base, open_
 from rlhub.lens.anatomy import anatomy
 from rlhub.lens.contrast import Contrast
 from rlhub.lens.divergence import divergence
-from rlhub.lens.figures_curves import Curve, similarity_figure
-from rlhub.lens.figures_maps import token_map
+from rlhub.lens.figures.curves import Curve, similarity_figure
+from rlhub.lens.figures.maps import token_map
 from rlhub.lens.record import record
 from rlhub.lens.similarity import cka_by_site
 

@@ -13,7 +13,7 @@ from rlhub.hub.measurements.result import Result, Row, mean_row, weighted_interv
 from rlhub.hub.measurements.subject import Subject, load_pairs, open_base, open_model, place_labels
 from rlhub.lens.compare import bootstrap_weights
 from rlhub.lens.contrast import Contrast
-from rlhub.lens.figures_maps import head_change_maps, head_map, token_change_maps, token_map
+from rlhub.lens.figures.maps import head_change_maps, head_map, token_change_maps, token_map
 from rlhub.lens.patch import patch_contribution, patch_heads, patch_residual, unpatched
 
 TOP = 10

@@ -11,8 +11,8 @@ from rlhub.core.statistics import bootstrap_interval
 from rlhub.hub.measurements.result import Result, Row, mean_row
 from rlhub.hub.measurements.subject import Subject, load_pairs, open_base, open_model
 from rlhub.lens.contrast import Contrast
-from rlhub.lens.figures_curves import Curve, similarity_figure
-from rlhub.lens.figures_maps import token_change_maps, token_map
+from rlhub.lens.figures.curves import Curve, similarity_figure
+from rlhub.lens.figures.maps import token_change_maps, token_map
 from rlhub.lens.logit_lens import Readout, logit_lens
 from rlhub.lens.tracing import Traced, trace_facts
 

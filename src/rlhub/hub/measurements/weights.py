@@ -7,7 +7,7 @@ from rlhub.core.progress import progress
 from rlhub.hub.measurements.result import Result, Row
 from rlhub.hub.measurements.subject import base_name, label, source_of
 from rlhub.language.model import load_model
-from rlhub.lens.figures_weights import change_norm_figure, rank_figure, sparsity_figure, spectra_figure
+from rlhub.lens.figures.weights import change_norm_figure, rank_figure, sparsity_figure, spectra_figure
 from rlhub.lens.spectra import Spectrum, random_spectrum, weight_change_spectra
 from rlhub.lens.spectra import effective_rank as effective
 from rlhub.lens.weights import Change, sparsity_by_kind, sparsity_by_layer, update_sparsity, weight_change

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhub.lens.compare import Comparison, against_null
-from rlhub.lens.figures_circuit import circuit_change_figure, circuit_figure
-from rlhub.lens.figures_curves import Curve, accuracy_against_kl_figure, faithfulness_figure, null_figure, similarity_figure
-from rlhub.lens.figures_maps import head_change_maps, token_change_maps
-from rlhub.lens.figures_weights import sparsity_figure, spectra_figure
+from rlhub.lens.figures.circuit import circuit_change_figure, circuit_figure
+from rlhub.lens.figures.curves import Curve, accuracy_against_kl_figure, faithfulness_figure, null_figure, similarity_figure
+from rlhub.lens.figures.maps import head_change_maps, token_change_maps
+from rlhub.lens.figures.weights import sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import Spectrum
 from rlhub.lens.weights import Sparsity

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from rlhub.lens.compare import Comparison
-from rlhub.lens.figures import INK, colour_of, styled, symbol_of, transparent
+from rlhub.lens.figures.style import INK, colour_of, styled, symbol_of, transparent
 
 Number = int | float
 Interval = tuple[Number, Number]

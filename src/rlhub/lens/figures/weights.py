@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from rlhub.lens.figures import colour_of, styled, symbol_of, transparent
+from rlhub.lens.figures.style import colour_of, styled, symbol_of, transparent
 from rlhub.lens.spectra import Spectrum, random_spectrum
 from rlhub.lens.weights import Change, Sparsity, sparsity_by_kind, sparsity_by_layer
 
