@@ -184,9 +184,8 @@ def overlap_figure(report: Report) -> go.Figure:
             found = [end["circuit"]["alike"][what] for end in ends(report, arm)]
             low, high = min(one["interval"][0] for one in found), max(one["interval"][1] for one in found)
             compared[f"{what}, {NAMES[arm]}"] = against_null(mean([one["value"] for one in found]), null["values"], interval=(low, high))
-    return null_figure(
-        compared, title="What is left of the base's circuit", unit="part of the base's circuit that is in the circuit after training"
-    )
+    unit = "part of the base's circuit that is in the circuit after training"
+    return null_figure(compared, title="What is left of the base's circuit", unit=unit).update_xaxes(range=[0, 1.03])
 
 
 def arm_map(report: Report, arm: str, read: Callable[[dict[str, Any]], list[list[float]]]) -> Float[Tensor, "rows columns"]:
