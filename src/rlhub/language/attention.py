@@ -131,7 +131,15 @@ class Branches:
         window: int | None,
         softcap: float | None,
     ) -> Float[Tensor, "1 tokens heads head_dim"]:
-        """See `Layout.attend`."""
+        """See `Layout.attend`.
+
+        On a CPU in float32 whatever the precision: the decoder does so too, so that roll-out and update see the same scores, and the
+        backward pass of bfloat16 attention takes twice as long there (torch 2.13, up to some hundred keys).
+        """
+        if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+            with torch.autocast("cpu", enabled=False):
+                wide = (x.float() for x in (query, key, value))
+                return self.attend(layer, *wide, scale=scale, window=window, softcap=softcap).to(query.dtype)
         split = (self.prompts.total, self.branches.total)
         (query, branch_query), (key, branch_key), (value, branch_value) = (
             x.squeeze(0).transpose(0, 1).split(split) for x in (query, key, value)
