@@ -84,6 +84,10 @@ class Run:
         """
         if checkpoint_every is not None and checkpoint_every < 1:
             raise UserError(f"checkpoint_every is {checkpoint_every}: there is at least 1 step between checkpoints")
+        steps = getattr(system, "steps", None)
+        never = [step for step in keep if step < 1 or (isinstance(steps, int) and step > steps)]
+        if never:
+            raise UserError(f"keep names step {never[0]}, but the steps are 1 to {steps if isinstance(steps, int) else 'the last'}")
         config = describe_system(system) | {"seed": seed, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
         root = runs_folder(runs)
         with writing("the new run", root):

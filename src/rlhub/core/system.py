@@ -3,10 +3,12 @@
 import dataclasses
 import importlib
 import importlib.util
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rlhub.core.errors import UserError
 
@@ -44,6 +46,32 @@ def load_system(config: dict[str, Any]) -> Any:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in config["fields"].items()})
     except (TypeError, ValueError) as error:
         raise UserError(f"{config['system']}: {error}") from error
+
+
+def check_fields(system: Any, *, at_least: Mapping[int, str], above: Mapping[int, str] | None = None) -> None:
+    """Refuse fields that no training can use; for a system's ``__post_init__``.
+
+    Args:
+        system: an instance of a dataclass; fields annotated with a Literal must hold one of its values, and numbers must be finite.
+        at_least: lower bounds, each with the names of the fields that may not lie below it: ``{1: "steps batch"}``.
+        above: the same for fields that may not reach the bound either. A field that is None has no bound.
+
+    Raises:
+        UserError: which field, its value and what it may be.
+    """
+    kinds = get_type_hints(type(system))
+    for field in dataclasses.fields(system):
+        name, value = field.name, getattr(system, field.name)
+        if get_origin(kinds[name]) is Literal and value not in get_args(kinds[name]):
+            raise UserError(f"{name} is {value!r}; it is one of {', '.join(map(str, get_args(kinds[name])))}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} is {value}; it must be a finite number")
+    for bounds, words in ((at_least, "at least"), (above or {}, "above")):
+        for bound, names in bounds.items():
+            for name in names.split():
+                value = getattr(system, name)
+                if value is not None and (value < bound or (words == "above" and value == bound)):
+                    raise UserError(f"{name} is {value}; it must be {words} {bound:g}")
 
 
 def import_system(place: str, file: str | None = None) -> type:

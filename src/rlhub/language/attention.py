@@ -133,8 +133,8 @@ class Branches:
     ) -> Float[Tensor, "1 tokens heads head_dim"]:
         """See `Layout.attend`.
 
-        On a CPU in float32 whatever the precision: the decoder does so too, so that roll-out and update see the same scores, and the
-        backward pass of bfloat16 attention takes twice as long there (torch 2.13, up to some hundred keys).
+        On a CPU in float32 whatever the precision, as in the decoder: the backward pass of bfloat16 attention takes up to twice as long
+        there (torch 2.13, up to some hundred keys).
         """
         if query.device.type == "cpu" and query.dtype == torch.bfloat16:
             with torch.autocast("cpu", enabled=False):

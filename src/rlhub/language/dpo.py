@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
+from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import Preference, preference_loss
 from rlhub.language.model import Policy, Precision, encode, load_policy
@@ -64,6 +65,9 @@ class DPO:
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
+        check_fields(
+            self, at_least={1: "steps batch micro_tokens", 0: "learning_rate warmup weight_decay max_norm lora_rank"}, above={0: "beta"}
+        )
         if not 0 <= self.label_smoothing < 0.5:
             raise UserError(f"label_smoothing is {self.label_smoothing}; it is the share of wrong preferences and must lie in [0, 0.5)")
         if self.label_smoothing and self.loss == "ipo":

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
+from rlhub.core.system import check_fields
 from rlhub.language.advantages import group_advantages, tied
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import (
@@ -109,6 +110,9 @@ class GRPO:
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
+        counts = "steps prompts max_new_tokens epochs minibatches micro_tokens"
+        amounts = "learning_rate warmup weight_decay max_norm lora_rank kl clip_low clip_high dynamic_sampling"
+        check_fields(self, at_least={1: counts, 0: amounts})
         if self.group < 2:
             raise UserError(f"group is {self.group}; a completion is compared with its siblings, so it needs at least 2 per prompt")
         if self.temperature <= 0:

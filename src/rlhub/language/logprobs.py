@@ -58,7 +58,7 @@ def score(model: nn.Module, groups: Sequence[Group], *, temperature: float = 1.0
 def _score_together(model: PreTrainedModel, groups: Sequence[Group], temperature: float) -> Scored:
     row = pack(groups, model.device)
     with layouts(model):
-        hidden = model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
+        hidden = model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0].squeeze(0)
     logprobs, entropy = chosen_logprobs(hidden.index_select(0, row.sources), Unembedding.of(model), row.targets, temperature)
     return _in_rows(logprobs, entropy, row.lengths)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
+from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import negative_log_likelihood
 from rlhub.language.model import Policy, Precision, encode, encode_completion, load_policy
@@ -49,6 +50,10 @@ class SFT:
     lora_rank: int = 0
     precision: Precision = "auto"
     micro_tokens: int = MICRO_TOKENS
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        check_fields(self, at_least={1: "steps batch micro_tokens", 0: "learning_rate warmup weight_decay max_norm lora_rank"})
 
     def train(self, run: Run) -> None:
         """Train in a run."""
