@@ -71,7 +71,8 @@ def test_the_speed_is_that_of_the_last_minutes(now):
 def test_a_task_inside_moves_the_one_around_it(now):
     with progress("study", 4) as study:
         study.advance(2)
-        with progress("arm", 10, share=2) as arm:
+        study.inside = 2
+        with progress("arm", 10) as arm:
             now.seconds += 5
             arm.advance(5)
             assert study.done == 3
@@ -80,7 +81,7 @@ def test_a_task_inside_moves_the_one_around_it(now):
                 step.advance()
                 assert arm.done == 5.5
         assert study.done == 3
-        with progress("measure", 4, share=2) as measure:
+        with progress("measure", 4) as measure:
             measure.advance(2)
             assert study.done == 4
         study.advance(2)

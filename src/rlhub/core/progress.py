@@ -37,17 +37,17 @@ class Progress:
         completed: how many are done.
         activity: what happens at this moment ("writing checkpoint 30"), shown beside the description; empty for the usual.
         metrics: the newest numbers, shown at the end of the line.
-        share: how many units of the task around it this one is worth.
+        inside: how many units a task that runs inside it is worth.
     """
 
-    def __init__(self, description: str, total: int | float | None = None, *, completed: int | float = 0, share: int | float = 1) -> None:
+    def __init__(self, description: str, total: int | float | None = None, *, completed: int | float = 0) -> None:
         """Begin a task; `completed` counts units that were done before, in an earlier process."""
         self.description = description
         self.total = total
         self.completed = completed
         self.activity = ""
         self.metrics: dict[str, int | float] = {}
-        self.share = share
+        self.inside: int | float = 1
         self.child: Progress | None = None
         self._began = time.monotonic()
         self._moments = deque([(self._began, completed)])
@@ -76,10 +76,9 @@ class Progress:
     @property
     def done(self) -> float:
         """The units done, with what the tasks inside have done of the next."""
-        inside = self.child
-        share = inside.share * min(1.0, inside.done / inside.total) if inside is not None and inside.total else 0.0
-        most = max(1.0, inside.share if inside is not None else 0.0)
-        return float(self.completed + min(most, self._within + share))
+        child = self.child
+        share = self.inside * min(1.0, child.done / child.total) if child is not None and child.total else 0.0
+        return float(self.completed + min(max(1.0, self.inside), self._within + share))
 
     def leave(self) -> None:
         """Count what the task inside has done, until this task itself says how far it is."""
@@ -173,19 +172,16 @@ def use_plain_lines(plain: bool = True) -> None:
 
 
 @contextmanager
-def progress(
-    description: str, total: int | float | None = None, *, completed: int | float = 0, share: int | float = 1
-) -> Iterator[Progress]:
+def progress(description: str, total: int | float | None = None, *, completed: int | float = 0) -> Iterator[Progress]:
     """Show a task while the block runs.
 
     Args:
         description: what is happening, in a few words.
         total: how many units there are, if known.
         completed: units that were done before this process began; they do not count for the speed.
-        share: how many units of the task around it this task is worth.
     """
     global _display
-    task = Progress(description, total, completed=completed, share=share)
+    task = Progress(description, total, completed=completed)
     mine = _display is None
     if _display is None:
         _display = _Display(live=not _plain and sys.stderr.isatty() and os.environ.get("TERM") != "dumb")

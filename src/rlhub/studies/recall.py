@@ -26,6 +26,11 @@ from rlhub.studies.measuring import Measuring, Subject, accuracies
 from rlhub.studies.report.build import write_report
 from rlhub.studies.store import Store
 
+TRAINING, CIRCUIT, INSIDE = 10, 3, 4
+"""How many times as long as measuring one checkpoint's behaviour these take, about: training a run, a circuit, looking inside otherwise."""
+MATCHED = 2
+"""Checkpoints of a run whose circuits are measured, about."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
@@ -108,7 +113,8 @@ def run_study(
     measuring = Measuring(store, base, study.relation, task, plan)
     names = [(arm, seed) for seed in range(settings["seeds"]) for arm in arms(study.signals, control=study.control)]
     checkpoints = sum(len(keep(arm, plan)) for arm, _ in names)
-    with progress(f"study {folder.name}", 2 * len(names) + checkpoints + 4 * len(names) + 6) as task_progress:
+    units = checkpoints + (TRAINING + MATCHED * CIRCUIT + INSIDE) * len(names) + CIRCUIT + INSIDE + 1
+    with progress(f"study {folder.name}", units) as task_progress:
         trained = train_arms(measuring, names, task_progress)
         measure(measuring, trained, task_progress)
         task_progress.activity = "writing the report"
@@ -125,6 +131,7 @@ def train_arms(measuring: Measuring, names: list[tuple[str, int]], task: Progres
         with writing("the preferences", store.folder):
             file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
     trained = {}
+    task.inside = TRAINING
     for arm, seed in names:
         task.activity = f"training {arm}, seed {seed}"
         asked = system(arm, plan, model=measuring.base.source, task=f"facts:{measuring.relation}", preferences=str(file))
@@ -136,7 +143,8 @@ def train_arms(measuring: Measuring, names: list[tuple[str, int]], task: Progres
             trained[name] = run if run.status == "finished" else execute(run)
         else:
             trained[name] = train(asked, seed=seed, runs=store.folder, name=name, checkpoint_every=10**6, keep=keep(arm, plan))
-        task.advance(2)
+        task.advance(TRAINING)
+    task.inside = 1
     return trained
 
 
@@ -151,9 +159,9 @@ def measure(measuring: Measuring, trained: dict[str, Run], task: Progress) -> No
     task.activity = "measuring the base"
     behaviour = {"base": measuring.behaviour(measuring.base)}
     measuring.circuit(measuring.base)
-    steps_on(1, "looking inside the base")
+    steps_on(CIRCUIT, "looking inside the base")
     measuring.inside(measuring.base)
-    steps_on(3, "measuring behaviour")
+    steps_on(INSIDE, "measuring behaviour")
     for subject in subjects(measuring, trained):
         behaviour[subject.name] = measuring.behaviour(subject)
         steps_on(1, f"behaviour of {subject.name}")
@@ -162,16 +170,18 @@ def measure(measuring: Measuring, trained: dict[str, Run], task: Progress) -> No
     store.measured("study", "reference", lambda: measuring.reference_size)
     last = last_checkpoints(behaviour)
     wanted = {f"{found['run']}@{found['step']}" for table in matched.values() for found in table.values()} | set(last.values())
+    task.total = (task.total or 0) + CIRCUIT * (len(wanted) - MATCHED * len(trained))
     for subject in subjects(measuring, trained):
         if subject.name not in wanted:
             continue
         task.activity = f"circuits of {subject.name}"
         measuring.circuit(subject)
         measuring.weights(subject)
+        task.advance(CIRCUIT)
         if subject.name in last.values():
             task.activity = f"looking inside {subject.name}"
             measuring.inside(subject)
-            task.advance(4)
+            task.advance(INSIDE)
     task.activity = "comparing seeds"
     compare_runs(
         measuring, {run: Subject(subject, trained[run].folder / "checkpoints" / subject.partition("@")[2]) for run, subject in last.items()}
