@@ -100,7 +100,7 @@ def trl(length: int) -> Callable[[], Callable[[], dict]]:
 
 
 if __name__ == "__main__":
-    for length, target in ((150, 2.5), (8, 1.5)):
+    for length, target in ((8, 1.5), (150, 2.5)):
         compare(
             f"language_grpo_prompt{length}",
             {"rlhub fp32": ours(length, "fp32"), "trl fp32": trl(length), "rlhub bf16": ours(length, "bf16")},
