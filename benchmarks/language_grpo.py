@@ -1,13 +1,12 @@
 """A GRPO step, roll-out and update: 8 prompts x 8 completions x 64 new tokens on SmolLM2, against TRL's GRPOTrainer, both in fp32.
 
 Both sides get the same prompts (150 or 8 tokens), the same reward and learning rate, no KL term, and write 64 tokens a completion.
-TRL runs in its own training loop, halted between steps; its fp32 is set explicitly. bf16 autocast of ours is timed beside.
+TRL runs its own training loop, halted between steps; its fp32 is set explicitly. bf16 autocast of ours is timed beside.
 """
 
 import os
 import random
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -117,5 +116,3 @@ if __name__ == "__main__":
                 "trl micro batch": MICRO,
             },
         )
-    sys.stdout.flush()
-    os._exit(0)  # TRL's halted loop would keep the process
