@@ -65,9 +65,8 @@ class DPO:
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
-        check_fields(
-            self, at_least={1: "steps batch micro_tokens", 0: "learning_rate warmup weight_decay max_norm lora_rank"}, above={0: "beta"}
-        )
+        amounts = "learning_rate warmup weight_decay max_norm lora_rank"
+        check_fields(self, at_least={1: "steps batch micro_tokens", 0: amounts}, above={0: "beta"})
         if not 0 <= self.label_smoothing < 0.5:
             raise UserError(f"label_smoothing is {self.label_smoothing}; it is the share of wrong preferences and must lie in [0, 0.5)")
         if self.label_smoothing and self.loss == "ipo":

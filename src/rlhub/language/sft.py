@@ -53,7 +53,8 @@ class SFT:
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
-        check_fields(self, at_least={1: "steps batch micro_tokens", 0: "learning_rate warmup weight_decay max_norm lora_rank"})
+        amounts = "learning_rate warmup weight_decay max_norm lora_rank"
+        check_fields(self, at_least={1: "steps batch micro_tokens", 0: amounts})
 
     def train(self, run: Run) -> None:
         """Train in a run."""
