@@ -12,7 +12,7 @@
 `compare` prepares every side, runs each once to warm up, then times A B A B ..., prints medians and ratios, and writes
 `benchmarks/results/<name>.json` with every repeat, the commit, the machine and the versions. Processor time stands beside wall time, which
 other programs stretch; on a busy machine read it with OMP_NUM_THREADS=1, as waiting threads use processor time too. REPEATS
-in the environment sets the number of repeats.
+in the environment sets the number of repeats, ONLY the one comparison to make.
 
 A side's peak memory is measured in a process of its own: the script is started again with RLHUB_BENCH_SIDE set, and `compare` then prepares
 and runs that side only; so call `compare` in the same order each time and do nothing heavy beside it. What a side's run returns, if it is a
@@ -68,6 +68,8 @@ def compare(
     Returns:
         What was written.
     """
+    if os.environ.get("ONLY", name) != name:
+        return {}
     repeats = int(os.environ.get("REPEATS", repeats))
     if os.environ.get(SIDE, "").startswith(f"{name}/"):
         _only(sides[os.environ[SIDE].removeprefix(f"{name}/")])
@@ -146,7 +148,10 @@ def _only(prepare: Callable[[], Callable[[], Any]]) -> None:
     run = prepare()
     run()
     run()
-    print(f"peak_kib={resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", flush=True)
+    # A process' maxrss begins with what its parent held when it was started; the kernel's own mark for its memory does not.
+    marks = [line for line in _lines("/proc/self/status") if line.startswith("VmHWM:")]
+    peak = int(marks[0].split()[1]) if marks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak_kib={peak}", flush=True)
     sys.exit(0)
 
 
