@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,3 +119,15 @@ def test_the_control_comes_by_itself_and_last():
     assert arms(("grpo", "sft"), control=True) == ("grpo", "sft", "random")
     assert arms(("grpo", "random", "sft"), control=False) == ("grpo", "sft", "random")
     assert arms(("dpo",), control=False) == ("dpo",)
+
+
+def test_a_disk_too_small_for_it_is_said_before_a_folder_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10_000_000))
+    with pytest.raises(UserError, match=r"needs about 0\.0\d+ GB in .*whole, whose disk has 0\.01 GB left"):
+        run_study(Recall(size="tiny"), runs=tmp_path / "runs", name="whole")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_place_for_the_report_belongs_to_writing_only_the_report(tmp_path):
+    with pytest.raises(UserError, match="--to says where --report-only writes"):
+        run_study(Recall(size="tiny"), runs=tmp_path, to=tmp_path / "elsewhere")

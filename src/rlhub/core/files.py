@@ -43,7 +43,7 @@ def writing(what: str, path: Path, *, afterwards: str = "") -> Iterator[None]:
         mend = _MENDS.get(_error_number(error) or 0)
         if mend is None:
             raise
-        sentence = f"could not write {what} in {path}: {mend.format(free=_free(path))}"
+        sentence = f"could not write {what} in {path}: {mend.format(free=f'{_free(path) / 2**20:.0f} MiB')}"
         raise UserError(sentence + (f"; {afterwards}" if afterwards else "")) from error
 
 
@@ -103,6 +103,25 @@ def size_of(folder: Path) -> int:
     return total
 
 
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Refuse work that the disk can't hold before it begins.
+
+    Args:
+        folder: where it will write; needn't be there yet.
+        needed: bytes.
+        what: who needs them, for the message.
+
+    Raises:
+        UserError: the disk of the folder has less left.
+    """
+    free = _free(folder)
+    if free < needed:
+        raise UserError(
+            f"{what} needs about {needed / 1e9:.2g} GB in {folder}, whose disk has {free / 1e9:.2g} GB left: free some space, "
+            "or choose a folder on another disk"
+        )
+
+
 def _error_number(error: BaseException) -> int | None:
     """The operating system's error number, also out of libraries that only carry it in their text (safetensors)."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -111,7 +130,7 @@ def _error_number(error: BaseException) -> int | None:
     return int(told.group(1)) if told else None
 
 
-def _free(path: Path) -> str:
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return f"{shutil.disk_usage(path).free / 2**20:.0f} MiB"
+def _free(path: Path) -> int:
+    """The bytes left on the disk of a path, which needn't be there yet."""
+    path = path.absolute()
+    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import check_room, writing
 from rlhub.core.folder import checked_name, is_run, runs_folder
 from rlhub.core.progress import Progress, progress
 from rlhub.core.run import Run
@@ -101,18 +101,21 @@ def run_study(
     folder = runs_folder(runs) / checked_name(name or study.name)
     if report_only and not (folder / "study.json").is_file():
         raise UserError(f"{folder} holds no study to report on: run it first, without --report-only")
+    if to and not report_only:
+        raise UserError("--to says where --report-only writes; a study that is carried out has its report in its own folder")
     if report_only:
         return write_report(folder, to=Path(to) if to else None, pictures=pictures).parent
     settings = study.settings
     plan = SIZES[study.size]
     task = load_task(f"facts:{study.relation}")
     base = Subject("base", settings["model"])
-    if not (folder / "study.json").is_file():
-        base.policy  # noqa: B018 (a model that can't be loaded is said before a folder is made)
-    store = Store.open(folder, "recall", settings)
-    measuring = Measuring(store, base, study.relation, task, plan)
     names = [(arm, seed) for seed in range(settings["seeds"]) for arm in arms(study.signals, control=study.control)]
     checkpoints = sum(len(keep(arm, plan)) for arm, _ in names)
+    if not (folder / "study.json").is_file():
+        # What can't be loaded or held is said before a folder is made; while a run is trained, two checkpoints hold its optimiser, too.
+        check_room(folder, 4 * base.model.num_parameters() * (checkpoints + 2 * 2), f"the study {folder.name}")
+    store = Store.open(folder, "recall", settings)
+    measuring = Measuring(store, base, study.relation, task, plan)
     units = checkpoints + (TRAINING + MATCHED * CIRCUIT + INSIDE) * len(names) + CIRCUIT + INSIDE + 1
     with progress(f"study {folder.name}", units) as task_progress:
         trained = train_arms(measuring, names, task_progress)
