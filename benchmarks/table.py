@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+WORDS = {
+    "language_decoding": "decoding, 64 prompts by 64 tokens",
+    "language_dpo": "DPO step, 8 pairs of 256 tokens",
+    "language_grpo_prompt8": "GRPO step, 8 x 8 completions of 64 tokens, prompts of 8",
+    "language_grpo_prompt150": "GRPO step, 8 x 8 completions of 64 tokens, prompts of 150",
+    "lens_attribution": "EAP-IG, 5 steps, 64 pairs; the floor is 5 forward and backward passes",
+    "lens_patching": "480 residual patches of a 16-token prompt",
+}
 START, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
@@ -21,9 +29,10 @@ def rows(result: dict[str, Any]) -> list[str]:
     """One table row for each side that is not the peer."""
     peer = result["peer"]
     theirs = result["sides"][peer]
-    target = "" if result["target"] is None else f"{result['target']:g}"
+    target = "" if result["target"] is None else f"{result['target']:.2g}"
     return [
-        f"| {result['facts'].get('what', result['name'])} | {side} {seconds(ours)} | {peer} {seconds(theirs)} "
+        f"| {WORDS.get(result['name'], result['name'])} | {side.replace('_', ' ')} {seconds(ours)} "
+        f"| {peer.replace('_', ' ')} {seconds(theirs)} "
         f"| **{ours['times_faster_than_peer']:.2f}x** | {target} | {gibibytes(ours)} / {gibibytes(theirs)} |"
         for side, ours in result["sides"].items()
         if side != peer
