@@ -90,5 +90,5 @@ if __name__ == "__main__":
         peer="floor",
         repeats=REPEATS,
         target=1 / 1.3,
-        facts={"what": f"EAP-IG, {STEPS} steps, {PAIRS} pairs", "pairs": PAIRS, "positions": POSITIONS, "steps": STEPS, "dtype": "float32"},
+        facts={"pairs": PAIRS, "positions": POSITIONS, "steps": STEPS, "dtype": "float32"},
     )

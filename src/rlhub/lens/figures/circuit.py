@@ -61,17 +61,14 @@ def circuit_figure(
     drawn = []
     for source, destination, score in chosen:
         share = abs(score) / largest
-        reads = node_of(destinations[destination]).reads
         drawn.append(
-            _Edge(
-                source=sources[source],
-                target=node_of(destinations[destination]).name,
-                reads=reads,
-                width=0.8 + 6.2 * share**0.5,
+            _edge(
+                sources[source],
+                destinations[destination],
+                share=share,
                 colour=transparent(POSITIVE if score >= 0 else NEGATIVE, 0.4 + 0.5 * share),
-                dash=_DASH[reads],
                 group="raises the metric" if score >= 0 else "lowers the metric",
-                text=f"{sources[source]} → {destinations[destination]}: {score:.4g} {unit}",
+                text=f": {score:.4g} {unit}",
             )
         )
     total = int(mask.sum())
@@ -124,24 +121,36 @@ def circuit_change_figure(
     for source, destination, score in chosen:
         old, new = bool(before_mask[source, destination]), bool(after_mask[source, destination])
         group = "in both" if old and new else "gained" if new else "lost"
-        reads = node_of(destinations[destination]).reads
         drawn.append(
-            _Edge(
-                source=sources[source],
-                target=node_of(destinations[destination]).name,
-                reads=reads,
-                width=0.8 + 6.2 * (score / largest) ** 0.5,
+            _edge(
+                sources[source],
+                destinations[destination],
+                share=score / largest,
                 colour=transparent({"in both": KEPT, "gained": GAINED, "lost": LOST}[group], 0.5 if old and new else 0.85),
                 dash="dash" if group == "lost" else "solid",
                 group=group,
-                text=f"{sources[source]} → {destinations[destination]}, {group}: "
-                f"{before[source, destination]:.4g} before, {after[source, destination]:.4g} after, {unit}",
+                text=f", {group}: {before[source, destination]:.4g} before, {after[source, destination]:.4g} after, {unit}",
             )
         )
     counts = f"{int((before_mask & after_mask).sum())} edges in both, {int((after_mask & ~before_mask).sum())} gained, "
     counts += f"{int((before_mask & ~after_mask).sum())} lost; {len(chosen)} of the strongest are drawn"
     key = {"in both": KEPT, "gained": GAINED, "lost": LOST}
     return _draw(drawn, sources, destinations, title=f"{title}<br><sup>{counts}</sup>", key=key)
+
+
+def _edge(source: str, destination: str, *, share: float, colour: str, group: str, text: str, dash: str = "") -> _Edge:
+    """An edge to draw: `share` of the strongest gives its width, and what it reads its dash unless one is given."""
+    end = node_of(destination)
+    return _Edge(
+        source=source,
+        target=end.name,
+        reads=end.reads,
+        width=0.8 + 6.2 * share**0.5,
+        colour=colour,
+        dash=dash or _DASH[end.reads],
+        group=group,
+        text=f"{source} → {destination}{text}",
+    )
 
 
 def _strongest(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from rlhub.lens.compare import Comparison
-from rlhub.lens.figures.style import INK, colour_of, styled, symbol_of, transparent
+from rlhub.lens.figures.style import INK, band, colour_of, styled, symbol_of
 
 Number = int | float
 Interval = tuple[Number, Number]
@@ -174,24 +174,12 @@ def null_figure(comparisons: Mapping[str, Comparison], *, title: str, unit: str)
 
 
 def _band(figure: go.Figure, name: str, curve: Curve, colour: str, *, dash: str = "solid") -> None:
-    x = list(curve.x)
     if len(curve.intervals):
-        low, high = [ends[0] for ends in curve.intervals], [ends[1] for ends in curve.intervals]
-        figure.add_trace(
-            go.Scatter(
-                x=x + x[::-1],
-                y=high + low[::-1],
-                fill="toself",
-                fillcolor=transparent(colour, 0.16),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=name,
-            )
-        )
+        low, high = zip(*curve.intervals, strict=True)
+        figure.add_trace(band(name, curve.x, low, high, colour))
     figure.add_trace(
         go.Scatter(
-            x=x,
+            x=list(curve.x),
             y=list(curve.y),
             name=name,
             legendgroup=name,

@@ -6,7 +6,7 @@ without any further program, and only pictures (`write_images`) need kaleido and
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -52,6 +52,20 @@ def transparent(colour: str, opacity: float) -> str:
     """A #rrggbb colour with an opacity in [0, 1], as CSS writes it."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def band(name: str, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> go.Scatter:
+    """The shade between two curves over the same x, that a click on `name` in the legend hides with its line."""
+    return go.Scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=transparent(colour, 0.16),
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=name,
+    )
 
 
 def styled(figure: go.Figure, *, title: str, width: int = 900, height: int = 520) -> go.Figure:

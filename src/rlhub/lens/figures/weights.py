@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from rlhub.lens.figures.style import colour_of, styled, symbol_of, transparent
+from rlhub.lens.figures.style import band, colour_of, styled, symbol_of
 from rlhub.lens.spectra import Spectrum, random_spectrum
 from rlhub.lens.weights import Change, Sparsity, sparsity_by_kind, sparsity_by_layer
 
@@ -123,20 +123,7 @@ def spectra_figure(
             low, middle, high = values.quantile(torch.tensor([0.0, 0.5, 1.0]), dim=0)
             rank = [100 * (place + 1) / len(middle) for place in range(len(middle))]
             colour = colour_of(name, index)
-            figure.add_trace(
-                go.Scatter(
-                    x=rank + rank[::-1],
-                    y=high.tolist() + low.tolist()[::-1],
-                    fill="toself",
-                    fillcolor=transparent(colour, 0.13),
-                    line={"width": 0},
-                    hoverinfo="skip",
-                    showlegend=False,
-                    legendgroup=name,
-                ),
-                row=1,
-                col=column,
-            )
+            figure.add_trace(band(name, rank, low.tolist(), high.tolist(), colour), row=1, col=column)
             figure.add_trace(
                 go.Scatter(
                     x=rank,
