@@ -60,6 +60,15 @@ def test_what_was_done_before_this_process_does_not_count_for_the_speed(now):
     assert task.seconds_left == pytest.approx(90)
 
 
+def test_what_is_skipped_does_not_count_for_the_speed_either(now):
+    task = Progress("study", 100)
+    now.seconds += 1
+    task.skip(80)
+    now.seconds += 20
+    task.advance(10)
+    assert (task.completed, task.seconds_left) == (90, pytest.approx(20))
+
+
 def test_the_speed_is_that_of_the_last_minutes(now):
     task = Progress("train", 1000)
     for seconds in [100] * 5 + [1] * 200:

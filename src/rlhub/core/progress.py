@@ -55,7 +55,7 @@ class Progress:
 
     def begin(self, total: int | float, *, completed: int | float = 0) -> None:
         """Say how many units there are once that is known; the speed is counted from here."""
-        self.total, self.completed, self.activity = total, completed, ""
+        self.total, self.completed, self.activity, self._within = total, completed, "", 0.0
         self._moments = deque([(time.monotonic(), completed)])
 
     def advance(self, units: int | float = 1, **metrics: int | float) -> None:
@@ -72,6 +72,10 @@ class Progress:
             self._moments.append((now, completed))
             while len(self._moments) > 3 and now - self._moments[0][0] > _SECONDS_REMEMBERED:
                 self._moments.popleft()
+
+    def skip(self, units: int | float) -> None:
+        """Count units that an earlier process did; the speed is counted from here."""
+        self.begin(self.total or 0, completed=self.completed + units)
 
     @property
     def done(self) -> float:

@@ -143,7 +143,11 @@ def train_arms(measuring: Measuring, names: list[tuple[str, int]], task: Progres
         if is_run(begun):
             # A run that was begun goes on with the settings it has, whatever a system's defaults are by now.
             run = Run.open(begun)
-            trained[name] = run if run.status == "finished" else execute(run)
+            if run.status == "finished":
+                trained[name] = run
+                task.skip(TRAINING)
+                continue
+            trained[name] = execute(run)
         else:
             trained[name] = train(asked, seed=seed, runs=store.folder, name=name, checkpoint_every=10**6, keep=keep(arm, plan))
         task.advance(TRAINING)

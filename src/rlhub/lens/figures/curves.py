@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from rlhub.lens.compare import Comparison
-from rlhub.lens.figures.style import INK, band, colour_of, styled, symbol_of
+from rlhub.lens.figures.style import INK, Number, band, colour_of, styled, symbol_of
 
-Number = int | float
 Interval = tuple[Number, Number]
 
 

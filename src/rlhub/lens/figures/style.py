@@ -14,6 +14,8 @@ import plotly.io
 
 from rlhub.core.errors import UserError
 
+Number = int | float
+
 POSITIVE, NEGATIVE, NEUTRAL, INK, GRID = "#2166ac", "#b2182b", "#f7f7f7", "#222222", "#e5e5e5"
 DIVERGING = (
     (0.0, "#67001f"),
@@ -54,7 +56,7 @@ def transparent(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def band(name: str, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> go.Scatter:
+def band(name: str, x: Sequence[Number], low: Sequence[Number], high: Sequence[Number], colour: str) -> go.Scatter:
     """The shade between two curves over the same x, that a click on `name` in the legend hides with its line."""
     return go.Scatter(
         x=[*x, *reversed(x)],
