@@ -158,8 +158,10 @@ def test_nodes_of_a_circuit_never_share_a_place():
     assert len(set(places)) == len(places)
 
 
-def test_edges_gained_and_lost_are_counted_in_the_title():
+def test_what_changed_is_drawn_even_where_what_stayed_is_stronger():
     (before, before_mask), (after, after_mask) = circuit(0), circuit(1)
+    both, gained, lost = before_mask & after_mask, after_mask & ~before_mask, before_mask & ~after_mask
+    before, after = before.where(~both, 50 * before), after.where(~both, 50 * after)
     figure = circuit_change_figure(
         GRAPH.sources,
         GRAPH.destinations,
@@ -169,10 +171,14 @@ def test_edges_gained_and_lost_are_counted_in_the_title():
         after_mask=after_mask,
         title="circuits",
         unit="logits",
-        edges=30,
+        edges=20,
     )
-    assert f"{int((after_mask & ~before_mask).sum())} gained" in figure.layout.title.text
-    assert {"in both", "gained", "lost"} >= {trace.name for trace in figure.data if trace.name}
+    title = figure.layout.title.text
+    assert f"{int(gained.sum())} edges gained" in title and f"{int(lost.sum())} edges lost" in title
+    assert f"{min(5, int(gained.sum()))} gained" in title.partition("drawn")[2]
+    assert {trace.name for trace in figure.data if trace.name} == {"in both", "gained", "lost"}
+    texts = {trace.text[0] for trace in figure.data if trace.text}
+    assert sum(", gained:" in text for text in texts) == min(5, int(gained.sum()))
 
 
 def test_a_circuit_without_edges_is_refused():

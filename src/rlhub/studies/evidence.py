@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -150,8 +151,7 @@ def seed_overlap(report: Report) -> Evidence | None:
 
 def forgetting_by_kl(report: Report) -> Evidence | None:
     """Signed R2 of forgetting on forward KL over all checkpoints; runs are drawn anew for the interval, KLs dealt out for the null."""
-    untouched = report["measured"]["base"]["behaviour"]["untouched"]
-    before, noise = untouched["value"], (untouched["interval"][1] - untouched["interval"][0]) / 2
+    before = report["measured"]["base"]["behaviour"]["untouched"]["value"]
     points: dict[str, list[tuple[float, float]]] = {}
     for name, found in report["measured"].items():
         if name != "base":
@@ -180,10 +180,16 @@ def forgetting_by_kl(report: Report) -> Evidence | None:
         null=tuple(value for value in shuffled if not math.isnan(value)),
         null_kind="KLs dealt out at random",
         detail=(("checkpoints", float(len(everything))), ("largest loss of accuracy", most)),
-        missing=""
-        if most > noise
-        else f"nothing was forgotten: no checkpoint loses more than {max(most, 0):.2g}, within the base's interval",
+        missing=nothing_forgotten(report, most),
     )
+
+
+def nothing_forgotten(report: Report, most: float) -> str:
+    """Why nothing can be said of forgetting where the largest loss of accuracy on untouched relations lies within the base's interval."""
+    low, high = report["measured"]["base"]["behaviour"]["untouched"]["interval"]
+    if most > (high - low) / 2:
+        return ""
+    return f"nothing was forgotten: no checkpoint compared loses more than {max(most, 0):.2g}, within the base's interval"
 
 
 def signed_r2(points: Float[Tensor, "points 2"]) -> float:
@@ -194,7 +200,15 @@ def signed_r2(points: Float[Tensor, "points 2"]) -> float:
 
 def rl_forgets_less(report: Report) -> Evidence | None:
     """Accuracy on untouched relations."""
-    return difference(report, "grpo", "sft", lambda measured: measured["behaviour"]["untouched"]["value"])
+
+    def untouched(measured: dict[str, Any]) -> float:
+        return measured["behaviour"]["untouched"]["value"]
+
+    found = difference(report, "grpo", "sft", untouched)
+    reached = [value for arm in ("grpo", "sft") for value in at_equal_accuracy(report, arm, untouched)]
+    if found is None:
+        return None
+    return replace(found, missing=nothing_forgotten(report, untouched(report["measured"]["base"]) - min(reached)))
 
 
 def rl_keeps_heads(report: Report) -> Evidence | None:

@@ -111,29 +111,37 @@ def circuit_change_figure(
         after_mask: the second's.
         title: what is shown.
         unit: the scores' unit.
-        edges: how many to draw at most, the strongest of either circuit.
+        edges: how many to draw at most: half of them the strongest in both, the others the strongest gained and lost.
+
+    Raises:
+        UserError: neither circuit has edges.
     """
-    either = before_mask | after_mask
     stronger = before.abs().where(before_mask, 0).maximum(after.abs().where(after_mask, 0))
-    chosen = _strongest(sources, destinations, stronger, either, edges)
-    largest = max(score for _, _, score in chosen) or 1.0
-    drawn = []
-    for source, destination, score in chosen:
-        old, new = bool(before_mask[source, destination]), bool(after_mask[source, destination])
-        group = "in both" if old and new else "gained" if new else "lost"
-        drawn.append(
-            _edge(
-                sources[source],
-                destinations[destination],
-                share=score / largest,
-                colour=transparent({"in both": KEPT, "gained": GAINED, "lost": LOST}[group], 0.5 if old and new else 0.85),
-                dash="dash" if group == "lost" else "solid",
-                group=group,
-                text=f", {group}: {before[source, destination]:.4g} before, {after[source, destination]:.4g} after, {unit}",
-            )
+    groups = {"in both": before_mask & after_mask, "gained": after_mask & ~before_mask, "lost": before_mask & ~after_mask}
+    if not any(mask.any() for mask in groups.values()):
+        raise UserError("neither circuit has edges to draw: choose a larger size or a lower threshold")
+    # What changed is seldom among the strongest of all, so each group has its share of what is drawn.
+    chosen = {
+        "in both": _strongest(sources, destinations, stronger, groups["in both"], edges // 2) if groups["in both"].any() else [],
+        "gained": _by_strength(stronger, groups["gained"])[: edges // 4],
+        "lost": _by_strength(stronger, groups["lost"])[: edges // 4],
+    }
+    largest = max(score for places in chosen.values() for _, _, score in places) or 1.0
+    drawn = [
+        _edge(
+            sources[source],
+            destinations[destination],
+            share=score / largest,
+            colour=transparent({"in both": KEPT, "gained": GAINED, "lost": LOST}[group], 0.5 if group == "in both" else 0.85),
+            dash="dash" if group == "lost" else "solid",
+            group=group,
+            text=f", {group}: {before[source, destination]:.4g} before, {after[source, destination]:.4g} after, {unit}",
         )
-    counts = f"{int((before_mask & after_mask).sum())} edges in both, {int((after_mask & ~before_mask).sum())} gained, "
-    counts += f"{int((before_mask & ~after_mask).sum())} lost; {len(chosen)} of the strongest are drawn"
+        for group, places in chosen.items()
+        for source, destination, score in places
+    ]
+    counts = ", ".join(f"{int(mask.sum())} edges {group}" for group, mask in groups.items())
+    counts += "; drawn: the strongest " + ", ".join(f"{len(places)} {group}" for group, places in chosen.items())
     key = {"in both": KEPT, "gained": GAINED, "lost": LOST}
     return _draw(drawn, sources, destinations, title=f"{title}<br><sup>{counts}</sup>", key=key)
 
@@ -161,10 +169,10 @@ def _strongest(
     edges: int,
 ) -> list[tuple[int, int, float]]:
     """The strongest edges that together lie on whole paths from the input to the logits; simply the strongest where none do."""
-    places = mask.nonzero().tolist()
-    if not places:
+    by_strength = _by_strength(scores, mask)
+    if not by_strength:
         raise UserError("the circuit has no edges to draw: choose a larger size or a lower threshold")
-    places.sort(key=lambda place: -abs(float(scores[place[0], place[1]])))
+    places = [[source, destination] for source, destination, _ in by_strength]
     read_by = {place: readers(destinations[place], sources, destinations) for _, place in places[: 4 * edges]}
     best: list[list[int]] = []
     for count in range(min(edges, len(places)), min(4 * edges, len(places)) + 1):
@@ -172,6 +180,12 @@ def _strongest(
         if len(best) < len(joined) <= edges:
             best = joined
     return [(source, destination, float(scores[source, destination])) for source, destination in best or places[:edges]]
+
+
+def _by_strength(scores: Float[Tensor, "sources destinations"], mask: Bool[Tensor, "sources destinations"]) -> list[tuple[int, int, float]]:
+    """A mask's edges with their scores, strongest first."""
+    found = [(source, destination, float(scores[source, destination])) for source, destination in mask.nonzero().tolist()]
+    return sorted(found, key=lambda edge: -abs(edge[2]))
 
 
 def _on_paths(sources: Sequence[str], read_by: Mapping[int, Sequence[str]], places: list[list[int]]) -> list[list[int]]:

@@ -239,7 +239,7 @@ def circuit_figures(report: Report) -> list[Drawn]:
             title=f"From the base's circuit to that of {run_name(run)}",
             unit="logits",
         )
-        caption = f"The same over the base's: what {NAMES[arm]} gained and lost among the strongest edges."
+        caption = f"The same over the base's: the strongest edges that stayed, and the strongest that {NAMES[arm]} gained and lost."
         drawn.append(Drawn(key=f"circuit-change-{arm}", section="circuits drawn", caption=caption, figure=figure))
     return drawn
 
