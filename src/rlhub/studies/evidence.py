@@ -189,7 +189,9 @@ def nothing_forgotten(report: Report, most: float) -> str:
     low, high = report["measured"]["base"]["behaviour"]["untouched"]["interval"]
     if most > (high - low) / 2:
         return ""
-    return f"nothing was forgotten: no checkpoint compared loses more than {max(most, 0):.2g}, within the base's interval"
+    if most <= 0:
+        return "nothing was forgotten: no checkpoint compared loses anything"
+    return f"nothing was forgotten: no checkpoint compared loses more than {most:.2g}, within the base's interval"
 
 
 def signed_r2(points: Float[Tensor, "points 2"]) -> float:

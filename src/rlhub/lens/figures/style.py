@@ -61,6 +61,7 @@ def band(name: str, x: Sequence[Number], low: Sequence[Number], high: Sequence[N
     return go.Scatter(
         x=[*x, *reversed(x)],
         y=[*high, *reversed(low)],
+        mode="lines",
         fill="toself",
         fillcolor=transparent(colour, 0.16),
         line={"width": 0},
