@@ -92,7 +92,7 @@ def test_values_stand_beside_their_nulls_and_without_one_alone():
 
 def test_similarity_is_drawn_over_its_null():
     figure = similarity_figure({"sft": CURVE}, null=CURVE, places=["resid.0", "resid.1", "resid.2"])
-    assert [trace.name for trace in figure.data if trace.mode] == ["null", "sft"]
+    assert [trace.name for trace in figure.data if trace.name] == ["null", "sft"]
 
 
 @pytest.fixture(scope="module")

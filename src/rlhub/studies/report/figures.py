@@ -1,7 +1,7 @@
 """A study's figures, drawn from its report's JSON alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,9 @@ def draw(report: Report) -> list[Drawn]:
     edges = report["graph"]["edges"]
     own = {NAMES[arm]: arm_faithfulness(report, arm, "own") for arm in arms_and_base(report)}
     add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges))
-    bases = {NAMES[arm]: arm_faithfulness(report, arm, "own" if arm == "base" else "bases") for arm in arms_and_base(report)}
+    bases = {NAMES[arm]: arm_faithfulness(report, arm, "bases") for arm in arms_of(report)}
+    sizes = next(iter(bases.values())).x if bases else None
+    bases = {NAMES["base"]: arm_faithfulness(report, "base", "own", sizes), **bases}
     title = "The base's circuit, run in every model"
     add("bases-circuit", "circuits", f"{BASES} {bands}", faithfulness_figure(bases, edges=edges, title=title))
     add("overlap", "circuits", OVERLAP, overlap_figure(report))
@@ -161,12 +163,12 @@ def forgetting_against_kl(report: Report) -> go.Figure:
 KL = "forward KL(base ‖ policy) on the new task's prompts, nats per token"
 
 
-def arm_faithfulness(report: Report, arm: str, which: str) -> Curve:
-    """The mean over seeds of faithfulness at each size; the interval reaches over all seeds' intervals."""
+def arm_faithfulness(report: Report, arm: str, which: str, sizes: Sequence[float] | None = None) -> Curve:
+    """The mean over seeds of faithfulness at each size, or at some; the interval reaches over all seeds' intervals."""
     found = [end["circuit"][which] for end in ends(report, arm)]
-    places = range(len(found[0]["sizes"]))
+    places = [place for place, size in enumerate(found[0]["sizes"]) if sizes is None or size in sizes]
     return Curve(
-        x=found[0]["sizes"],
+        x=[found[0]["sizes"][place] for place in places],
         y=[mean([one["curve"][place] for one in found]) for place in places],
         intervals=[
             (min(one["intervals"][place][0] for one in found), max(one["intervals"][place][1] for one in found)) for place in places

@@ -169,7 +169,8 @@ def claims_table(report: Report) -> Table:
         if evidence and evidence["null"]:
             low, high = comparison["null_interval"] if comparison else (math.nan, math.nan)
             ends = interval_of((low, high)) if comparison and comparison["null_count"] > 1 else f"{comparison['null_mean']:.3g}"
-            null = f"{ends} ({evidence['null_kind']}, {comparison['null_count']} values)"
+            count = comparison["null_count"]
+            null = f"{ends} ({evidence['null_kind']}, {count} value{'s' if count != 1 else ''})"
         rows.append(
             [
                 claim["text"],
@@ -248,4 +249,6 @@ def numbers(value: float, interval: tuple[float, ...] | None) -> str:
 
 def interval_of(interval: Sequence[float]) -> str:
     """An interval as text."""
-    return f"[{interval[0]:.3g}, {interval[1]:.3g}]"
+    # What only rounding keeps from zero is zero.
+    low, high = (0.0 if abs(end) < 1e-6 else end for end in interval)
+    return f"[{low:.3g}, {high:.3g}]"
