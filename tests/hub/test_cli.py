@@ -144,8 +144,10 @@ def test_runs_live_where_the_environment_says(rlhub, tmp_path):
 def test_an_interrupted_run_says_how_to_go_on_and_does(rlhub, tmp_path):
     where = ["--runs", tmp_path]
     for signal in ("SIGINT", "SIGTERM"):
+        # A shell that starts the tests in its background has SIGINT ignored in all of them.
         before = (
             "import signal, os, rlhub.core.run as module\nlog = module.Run.log\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"module.Run.log = lambda run, step, **m: os.kill(os.getpid(), signal.{signal}) if step == 4 else log(run, step, **m)"
         )
         name = signal.lower()
