@@ -76,9 +76,9 @@ def handle(folder: Path) -> str:
 
 
 def default_names(system: Any, seed: int) -> Iterator[str]:
-    """Names for a run that got none: from the system, its task, its model and the seed, then the same with -2, -3, ..."""
-    words = [type(system).__name__, *(str(getattr(system, field, "")) for field in ("task", "model"))]
-    parts = [re.sub(r"[^a-z0-9]+", "-", word.rpartition("/")[2].rpartition(":")[2].lower()).strip("-") for word in words]
+    """Names for a run that got none: from the system, its environment or task, its model and the seed, then the same with -2, -3, ..."""
+    words = [type(system).__name__, *(str(getattr(system, field, "")) for field in ("env", "task", "model"))]
+    parts = [re.sub(r"[^a-z0-9]+", "-", word.rpartition("/")[2].rpartition(":")[2].partition("?")[0].lower()).strip("-") for word in words]
     name = "-".join([part for part in parts if part] + [f"seed{seed}"])
     yield name
     for number in itertools.count(2):

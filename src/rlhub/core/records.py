@@ -28,7 +28,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:
-    """The newest value of every metric near the end of metrics.jsonl, and the step; empty before the first."""
+    """The newest value of every metric near the end of metrics.jsonl, the mean where there are several seeds, and the step."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return {}
@@ -37,8 +37,14 @@ def last_metrics(folder: Path) -> dict[str, Any]:
         lines = file.read().splitlines(keepends=True)
     merged: dict[str, Any] = {}
     for line in _whole_lines(lines):
-        merged |= line
+        merged |= {name: _mean(value) if isinstance(value, list) else value for name, value in line.items()}
     return merged
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Over the seeds that have a value."""
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
 
 
 def _whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:

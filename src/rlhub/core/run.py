@@ -41,7 +41,8 @@ class Run:
         folder: config.json, metrics.jsonl, provenance.json and checkpoints/<step>/.
         system: the system being trained.
         seed: everything random derives from it.
-        config: what config.json says: the system's place and fields, the seed, which steps are kept.
+        seeds: the seeds that train together, each its own model: seed, seed + 1, ...; mostly one.
+        config: what config.json says: the system's place and fields, the seeds, which steps are kept.
         began: whether the loop over the steps has begun in this process.
     """
 
@@ -51,6 +52,7 @@ class Run:
         self.system = system
         self.config = config
         self.seed: int = config["seed"]
+        self.seeds = tuple(range(self.seed, self.seed + config.get("seeds", 1)))
         self.began = False
         self._keep = frozenset(config["keep"])
         self._left = 0
@@ -64,6 +66,7 @@ class Run:
         system: Any,
         *,
         seed: int = 0,
+        seeds: int = 1,
         runs: str | Path | None = None,
         name: str | None = None,
         checkpoint_every: int | None = None,
@@ -74,6 +77,7 @@ class Run:
         Args:
             system: what is trained, a frozen dataclass with ``train(run)``.
             seed: everything random derives from it.
+            seeds: how many models train side by side from seeds that count on; for systems that can (`trains_several`).
             runs: where runs live; by default RLHUB_RUNS, else ./runs.
             name: the folder's name; by default the system's, its task's and model's, and the seed.
             checkpoint_every: steps between checkpoints; by default as often as costs at most about 5% of the time.
@@ -84,11 +88,15 @@ class Run:
         """
         if checkpoint_every is not None and checkpoint_every < 1:
             raise UserError(f"checkpoint_every is {checkpoint_every}: there is at least 1 step between checkpoints")
+        if seeds < 1 or (seeds > 1 and not getattr(system, "trains_several", False)):
+            many = f"{type(system).__name__} trains one seed in a run: start one run a seed, with --seed"
+            raise UserError(many if seeds > 1 else f"seeds is {seeds}; there is at least 1")
         steps = getattr(system, "steps", None)
         never = [step for step in keep if step < 1 or (isinstance(steps, int) and step > steps)]
         if never:
             raise UserError(f"keep names step {never[0]}, but the steps are 1 to {steps if isinstance(steps, int) else 'the last'}")
         config = describe_system(system) | {"seed": seed, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
+        config |= {"seeds": seeds} if seeds > 1 else {}
         root = runs_folder(runs)
         with writing("the new run", root):
             for candidate in [checked_name(name)] if name else default_names(system, seed):
@@ -119,7 +127,7 @@ class Run:
         """How the run stands: new, running, finished, diverged, failed, interrupted or killed."""
         return status_of(self.folder)
 
-    def resume(self, steps: int, **components: Any) -> Iterator[int]:
+    def resume(self, steps: int, *, by: int = 1, **components: Any) -> Iterator[int]:
         """The steps that are still to be done, after loading the newest good checkpoint into the components.
 
         A checkpoint is written between two steps, when the loop's body is through. Before each step the global generators of python, numpy
@@ -127,10 +135,11 @@ class Run:
 
         Args:
             steps: how many steps the training has, counted from 1.
+            by: how many of them one pass of the loop does; the last pass may do some more than are left.
             components: by name, what must survive a kill: anything with ``state_dict`` and ``load_state_dict``.
 
         Yields:
-            1, 2, ... steps, or the rest of them.
+            by, 2 by, ... up to steps or beyond, or the rest of them.
         """
         with nullcontext(self._recording) if self._recording else self.recording() as held:
             held.note(steps=steps)
@@ -138,8 +147,10 @@ class Run:
                 restore_checkpoint(self.folder / "checkpoints" / str(held.restored), components)
             self.began = True
             self._progress.begin(steps, completed=held.restored)
-            self._left = steps - held.restored
-            yield from self._steps(held.restored, steps, components)
+            self._keep = frozenset(-(-step // by) * by for step in self.config["keep"])
+            passes = range(held.restored + by, -(-steps // by) * by + 1, by)
+            self._left = len(passes)
+            yield from self._passes(passes, components)
             self._progress.activity = "finishing"
 
     def log(self, step: int, **metrics: float | int | Tensor) -> None:
@@ -147,21 +158,23 @@ class Run:
 
         Args:
             step: the step they belong to; 0 for before the first.
-            metrics: numbers or 0-dimensional tensors, by name. What is not finite is stored as null.
+            metrics: numbers or 0-dimensional tensors, by name, or one number a seed. What is not finite is stored as null.
 
         Raises:
             DivergenceError: the metric named ``loss`` is NaN or infinite.
         """
         if self._recording is not None and not self.began and step <= self._recording.restored and self._recording.restored:
             return  # this line was written before the run was killed, and has been kept
-        numbers = {name: _number(value) for name, value in metrics.items()}
-        self._progress.metrics.update(numbers)
-        finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        line = json.dumps({"step": step, "time": round(time.time(), 3), **finite}) + "\n"
+        numbers = {name: _numbers(value) for name, value in metrics.items()}
+        self._progress.metrics.update({name: sum(values) / len(values) for name, values in numbers.items() if values})
+        finite = {name: [value if math.isfinite(value) else None for value in values] for name, values in numbers.items()}
+        told = {name: values if len(self.seeds) > 1 and len(values) > 1 else values[0] for name, values in finite.items() if values}
+        line = json.dumps({"step": step, "time": round(time.time(), 3), **told}) + "\n"
         with self._writing("metrics.jsonl"), self._metrics.open("a") as file:
             file.write(line)
-        if not math.isfinite(numbers.get("loss", 0)):
-            raise DivergenceError(self._divergence(f"the loss is {numbers['loss']} at step {step}"))
+        broken = [value for value in numbers.get("loss", []) if not math.isfinite(value)]
+        if broken:
+            raise DivergenceError(self._divergence(f"the loss is {broken[0]} at step {step}"))
 
     def generator(self, purpose: str, step: int = 0, device: str | torch.device = "cpu") -> torch.Generator:
         """A generator for one purpose at one step, the same whether or not the run was killed in between."""
@@ -185,15 +198,27 @@ class Run:
             raise UserError(f"run {self.name} has no checkpoint of step {step}; it has: {there}")
         return checkpoint
 
-    def model(self, step: int | None = None) -> Any:
-        """The model as it was after a step, or at the newest good checkpoint, loaded by transformers in evaluation mode.
+    def model(self, step: int | None = None, *, seed: int | None = None) -> Any:
+        """The model as it was after a step, or at the newest good checkpoint, in evaluation mode.
+
+        Systems whose models are not Hugging Face's say with ``load_model(folder)`` how theirs are loaded; the others' transformers loads.
+
+        Args:
+            step: after which step; by default the newest.
+            seed: which of several that trained together; by default the first.
 
         Raises:
-            UserError: there is no such checkpoint, or it holds no Hugging Face model.
+            UserError: there is no such checkpoint or seed, or it holds no model.
         """
+        folder = self.checkpoint(step)
+        if seed is not None and seed not in self.seeds:
+            raise UserError(f"run {self.name} has no seed {seed}; it has: {', '.join(map(str, self.seeds))}")
+        if len(self.seeds) > 1:
+            folder = folder / f"seed{self.seed if seed is None else seed}"
+        if hasattr(self.system, "load_model"):
+            return self.system.load_model(folder)
         from transformers import AutoModelForCausalLM
 
-        folder = self.checkpoint(step)
         if not ({"config.json", "adapter_config.json"} & {path.name for path in folder.iterdir()}):
             raise UserError(f"{folder} holds no Hugging Face model; load its state with rlhub.core.state.load_state")
         return AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -213,7 +238,7 @@ class Run:
                 seed_everything(derive(self.seed, "start"))
                 yield held
                 if self._left > 0:
-                    raise RuntimeError(f"{type(self.system).__name__}.train left its loop {self._left} steps before the last one")
+                    raise RuntimeError(f"{type(self.system).__name__}.train left its loop {self._left} passes before the last one")
         finally:
             self._recording = None
         self.retire()
@@ -223,17 +248,17 @@ class Run:
         sweep_checkpoints(self.folder)
         retire_checkpoints(self.folder, keep=self._keep.union(checkpoint_steps(self.folder)[-1:]), full=0)
 
-    def _steps(self, restored: int, steps: int, components: dict[str, Any]) -> Iterator[int]:
+    def _passes(self, passes: range, components: dict[str, Any]) -> Iterator[int]:
         task = self._progress
         every = self.config["checkpoint_every"]
         saved, cost = time.monotonic(), 0.0
-        for step in range(restored + 1, steps + 1):
+        for step in passes:
             seed_everything(derive(self.seed, "step", step))
             yield step
             self._left -= 1
             task.update(step)
-            due = step % every == 0 if every else time.monotonic() - saved > max(30.0, 20 * cost)
-            if due or step == steps or step in self._keep:
+            due = step // every > (step - passes.step) // every if every else time.monotonic() - saved > max(30.0, 20 * cost)
+            if due or step == passes[-1] or step in self._keep:
                 task.activity = "writing checkpoint"
                 began = time.monotonic()
                 self._save(step, components)
@@ -269,6 +294,6 @@ class Run:
         return f"{self.name} diverged: {what}; {kept}; start a new run with a smaller learning rate"
 
 
-def _number(value: float | int | Tensor) -> float | int:
-    number = value.item() if isinstance(value, Tensor) else value
-    return number if isinstance(number, int) and not isinstance(number, bool) else float(number)
+def _numbers(value: float | int | Tensor) -> list[float | int]:
+    numbers = value.flatten().tolist() if isinstance(value, Tensor) else [value]
+    return [number if isinstance(number, int) and not isinstance(number, bool) else float(number) for number in numbers]

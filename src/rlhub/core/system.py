@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -100,6 +100,32 @@ def import_system(place: str, file: str | None = None) -> type:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "train")):
         raise UserError(f"{place} is no system: a system is a frozen dataclass with a method train(run)")
     return kind
+
+
+def function_in_file(place: str, what: str) -> Callable[..., Any]:
+    """The function at ``path/to/file.py:function``, whose file is run anew.
+
+    Args:
+        place: where it is.
+        what: what it is for ("reward"), for messages.
+
+    Raises:
+        UserError: there is no such file or function, or the file can't be run.
+    """
+    path, _, name = place.rpartition(":")
+    if not Path(path).is_file():
+        raise UserError(f"the {what} {place!r} can't be loaded: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"rlhub_{what.replace(' ', '_')}_{Path(path).stem}", path)
+    assert spec is not None and spec.loader is not None  # noqa: S101  a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a person's file raises
+        raise UserError(f"the {what} {place!r} can't be loaded: running {path} raised {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(f"the {what} {place!r} can't be loaded: {path} defines no function {name!r}")
+    return function
 
 
 def _module_of_file(path: Path) -> ModuleType:

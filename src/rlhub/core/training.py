@@ -15,6 +15,7 @@ def train(
     system: Any,
     *,
     seed: int = 0,
+    seeds: int = 1,
     runs: str | Path | None = None,
     name: str | None = None,
     checkpoint_every: int | None = None,
@@ -30,12 +31,12 @@ def train(
     folder = runs_folder(runs) / checked_name(name) if name else None
     if folder is not None and is_run(folder):
         run = Run.open(folder)
-        wanted = describe_system(system) | {"seed": seed, "keep": sorted(keep)}
+        wanted = describe_system(system) | {"seed": seed, "seeds": seeds, "keep": sorted(keep)}
         different = _differences(run.config, json.loads(json.dumps(wanted)))
         if different:
             raise UserError(f"{folder} is a run with other settings ({', '.join(different)}): choose another --name")
         return execute(run)
-    run = Run.create(system, seed=seed, runs=runs, name=name, checkpoint_every=checkpoint_every, keep=keep)
+    run = Run.create(system, seed=seed, seeds=seeds, runs=runs, name=name, checkpoint_every=checkpoint_every, keep=keep)
     try:
         return execute(run)
     except UserError:
@@ -55,6 +56,7 @@ def execute(run: Run) -> Run:
 
 
 def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    pairs = [(key, there[key], wanted[key]) for key in ("system", "seed", "keep")]
+    there = {"seeds": 1, **there}
+    pairs = [(key, there[key], wanted[key]) for key in ("system", "seed", "seeds", "keep")]
     pairs += [(name, there["fields"].get(name), wanted["fields"].get(name)) for name in {**there["fields"], **wanted["fields"]}]
     return [f"{name} is {before}, not {now}" for name, before, now in pairs if before != now]

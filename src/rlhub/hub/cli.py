@@ -16,15 +16,18 @@ from types import FrameType, ModuleType
 from rlhub.core.errors import UserError
 
 COMMANDS = {
-    "train": ("train SYSTEM", "train a model by one signal; `rlhub train` lists the systems"),
+    "train": ("train SYSTEM", "train a model or an agent; `rlhub train` lists the systems"),
     "resume": ("resume RUN", "go on with a run that was killed or interrupted, to the very same numbers"),
     "runs": ("runs [RUN]", "what has run, and how it ended"),
+    "evaluate": ("evaluate RUN", "how well a trained agent does: whole episodes, with an interval"),
+    "watch": ("watch RUN", "see a trained agent: an episode as a video and as pictures"),
     "study": ("study STUDY", "a core question: several signals from one model, measured and reported"),
     "lens": ("lens LENS", "one measurement on any model or checkpoint"),
 }
 _EXAMPLES = (
     ("rlhub study recall --signals sft dpo grpo --seeds 3", "what does each signal do to the circuits that recall facts?"),
     ("rlhub train grpo --task reasoning-gym:chain_sum --steps 50", "train SmolLM2 to add"),
+    ("rlhub train ppo --env LunarLander-v3", "train an agent to land"),
     ("rlhub lens circuit --model smollm2 --contrast capitals", "which edges recall a capital?"),
     ("rlhub runs", "what is there"),
 )

@@ -23,4 +23,13 @@ ROADMAP = (
     Entry("sft", "rlhub.language.sft:SFT", "imitates answers, token by token", "Ouyang et al. 2022, arXiv:2203.02155"),
     Entry("dpo", "rlhub.language.dpo:DPO", "learns which of two answers is preferred", "Rafailov et al. 2023, arXiv:2305.18290"),
     Entry("grpo", "rlhub.language.grpo:GRPO", "tries a group of answers, reinforces the better", "Shao et al. 2024, arXiv:2402.03300"),
+    Entry("vpg", "rlhub.agents.vpg:VPG", "climbs the policy's gradient", "Sutton et al. 1999; Schulman et al. 2016, arXiv:1506.02438"),
+    Entry("dqn", "rlhub.agents.dqn:DQN", "learns what actions are worth, from replay; up to Rainbow", "Mnih et al. 2015, Nature 518"),
+    Entry("a2c", "rlhub.agents.a2c:A2C", "actor and critic, environments in step", "Mnih et al. 2016, arXiv:1602.01783"),
+    Entry("a3c", "rlhub.agents.a3c:A3C", "actor and critic, workers that don't wait", "Mnih et al. 2016, arXiv:1602.01783"),
+    Entry("trpo", "rlhub.agents.trpo:TRPO", "natural gradients within a trust region", "Schulman et al. 2015, arXiv:1502.05477"),
+    Entry("ppo", "rlhub.agents.ppo:PPO", "several epochs on each roll-out, with a clip", "Schulman et al. 2017, arXiv:1707.06347"),
+    Entry("ddpg", "rlhub.agents.ddpg:DDPG", "Q-learning for continuous actions", "Lillicrap et al. 2015, arXiv:1509.02971"),
+    Entry("td3", "rlhub.agents.td3:TD3", "DDPG with two critics, blurred and delayed", "Fujimoto et al. 2018, arXiv:1802.09477"),
+    Entry("sac", "rlhub.agents.sac:SAC", "rewarded for entropy, too", "Haarnoja et al. 2018, arXiv:1812.05905"),
 )  # fmt: skip

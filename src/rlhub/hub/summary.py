@@ -35,7 +35,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "system": config["system"],
         "model": config["fields"].get("model"),
-        "task": config["fields"].get("task"),
+        "task": config["fields"].get("task") or config["fields"].get("env"),
         "seed": config["seed"],
         "status": status_of(folder),
         "reason": last.get("reason"),

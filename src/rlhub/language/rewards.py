@@ -6,7 +6,6 @@ reads and takes the rest in `**_`.
 """
 
 import asyncio
-import importlib.util
 import inspect
 import math
 import re
@@ -15,11 +14,11 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from rlhub.core.errors import UserError
 from rlhub.core.seeding import derive
+from rlhub.core.system import function_in_file
 
 Text: TypeAlias = str | list[dict[str, str]]
 Reward: TypeAlias = Callable[..., Sequence[float | None] | Awaitable[Sequence[float | None]]]
@@ -99,24 +98,11 @@ def load_reward(spec: str) -> Reward:
     """
     if spec in BUILT_IN:
         return BUILT_IN[spec]
-    path, _, name = spec.rpartition(":")
-    if not path.endswith(".py"):
+    if not spec.rpartition(":")[0].endswith(".py"):
         raise UserError(
             f"there is no reward {spec!r}; give one of {', '.join(BUILT_IN)} or a function of yours as path/to/file.py:function"
         )
-    if not Path(path).is_file():
-        raise UserError(f"the reward {spec!r} can't be loaded: there is no file {path}")
-    module_spec = importlib.util.spec_from_file_location(f"rlhub_reward_{Path(path).stem}", path)
-    assert module_spec is not None and module_spec.loader is not None  # noqa: S101  a .py file always has a loader
-    module = importlib.util.module_from_spec(module_spec)
-    try:
-        module_spec.loader.exec_module(module)
-    except Exception as error:  # whatever a person's file raises
-        raise UserError(f"the reward {spec!r} can't be loaded: running {path} raised {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise UserError(f"the reward {spec!r} can't be loaded: {path} defines no function {name!r}")
-    return function
+    return function_in_file(spec, "reward")
 
 
 def call_reward(reward: Reward, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:

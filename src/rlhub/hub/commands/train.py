@@ -1,4 +1,4 @@
-"""``rlhub train SYSTEM``: train a model by one signal."""
+"""``rlhub train SYSTEM``: train a model by one signal, or an agent in an environment."""
 
 import dataclasses
 import json
@@ -22,7 +22,8 @@ class RunOptions:
 
     Attributes:
         seed: everything random derives from it.
-        name: the run's name; by default made from the system, the task, the model and the seed.
+        seeds: how many agents train side by side in this one process, from seeds that count on; for systems that can.
+        name: the run's name; by default made from the system, what it trains on, and the seed.
         runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
         checkpoint_every: steps between checkpoints; by default as often as costs at most about 5% of the time.
         keep: steps whose model is kept for good.
@@ -31,6 +32,7 @@ class RunOptions:
     """
 
     seed: int = 0
+    seeds: int = 1
     name: Annotated[str | None, arg(metavar="NAME")] = None
     runs: Annotated[str | None, arg(metavar="FOLDER")] = None
     checkpoint_every: Annotated[int | None, arg(metavar="STEPS")] = None
@@ -48,6 +50,7 @@ def run(arguments: list[str]) -> int:
     with progress("loading libraries"):
         system_class = _find(name)
         from rlhub.core.training import train
+        from rlhub.hub.curve import learning_curve
     words = " ".join((system_class.__doc__ or name).split("\n\n")[0].split())
     both = dataclasses.make_dataclass("Options", [("system", system_class), ("run", RunOptions)])
     chosen: Any = parse(both, rest, prog=f"rlhub train {name}", description=words)
@@ -55,12 +58,16 @@ def run(arguments: list[str]) -> int:
     finished = train(
         chosen.system,
         seed=options.seed,
+        seeds=options.seeds,
         runs=options.runs,
         name=options.name,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
     )
     told = summary(finished.folder)
+    drawn = None if options.json else learning_curve(finished.folder)
+    if drawn:
+        sys.stdout.write(drawn + "\n")
     sys.stdout.write((json.dumps(told) if options.json else sentence(told)) + "\n")
     return 0
 

@@ -1,0 +1,220 @@
+"""Where batches of environments come from: EnvPool, the environment's own vector form, or Gymnasium's loop over copies.
+
+Whatever is behind it, a batch is a Gymnasium `VectorEnv` that resets an environment in the step *after* its episode's last one
+(`AutoresetMode.NEXT_STEP`): the episode's last observation is always seen, and the step after it ignores its action.
+"""
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from urllib.parse import parse_qsl
+
+import gymnasium
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.error import Error as GymnasiumError
+from gymnasium.spaces import Space
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from rlhub.core.errors import UserError
+from rlhub.core.system import function_in_file
+
+Made = TypeVar("Made")
+PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar.gym"}
+"""Namespaces of environment ids that only a package's import registers."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A batch of environments that can begin again from seeds."""
+
+    observation_space: Space[Any]
+    action_space: Space[Any]
+
+    def reset(self, seeds: Sequence[int]) -> Any:
+        """Begin every environment anew from its own seed; the first observations."""
+
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """Observations, rewards, terminated, truncated."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class Pool:
+    """Environments in EnvPool's threads (Weng et al. 2022, arXiv:2206.10558), which is seeded where it is made."""
+
+    def __init__(self, name: str, count: int) -> None:
+        """Environments of one of EnvPool's ids."""
+        self._name, self._count = name, count
+        self._make([0] * count)
+        self.observation_space = self._pool.observation_space
+        self.action_space = self._pool.action_space
+
+    def reset(self, seeds: Sequence[int]) -> Any:
+        """Begin every environment anew."""
+        self._make(seeds)
+        return self._pool.reset()[0]
+
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """One step of all."""
+        observations, rewards, terminated, truncated, _ = self._pool.step(actions)
+        return observations, rewards, terminated, truncated
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.close()
+
+    def _make(self, seeds: Sequence[int]) -> None:
+        import envpool
+
+        self._pool: Any = envpool.make(self._name, env_type="gymnasium", num_envs=self._count, seed=list(seeds))
+
+
+class Vector:
+    """Any Gymnasium vector environment."""
+
+    def __init__(self, environments: "VectorEnv[Any, Any, Any]", name: str) -> None:
+        """Take over a vector environment; `name` is for messages."""
+        mode = environments.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if AutoresetMode(mode) is AutoresetMode.SAME_STEP:
+            raise UserError(f"{name} resets in the step that ends an episode; make it with autoreset_mode=AutoresetMode.NEXT_STEP")
+        self._environments, self._resets = environments, AutoresetMode(mode) is AutoresetMode.DISABLED
+        self._ended = np.zeros(environments.num_envs, dtype=bool)
+        self.observation_space = environments.single_observation_space
+        self.action_space = environments.single_action_space
+
+    def reset(self, seeds: Sequence[int]) -> Any:
+        """Begin every environment anew; one that has a single generator for all takes the first seed."""
+        self._ended[:] = False
+        # A loop over copies takes a list, Atari's an array, and those with a single generator one number.
+        for form in (list(seeds), np.array(seeds)):
+            with suppress(TypeError, GymnasiumError):
+                return self._environments.reset(seed=cast(Any, form))[0]
+        return self._environments.reset(seed=seeds[0])[0]
+
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """One step of all."""
+        observations, rewards, terminated, truncated, _ = self._environments.step(actions)
+        if self._resets:
+            if self._ended.any():
+                observations = self._environments.reset(options={"reset_mask": self._ended})[0]
+                rewards, terminated, truncated = (np.where(self._ended, 0, part) for part in (rewards, terminated, truncated))
+            self._ended = (terminated | truncated).astype(bool)
+        return observations, rewards, terminated, truncated
+
+    def close(self) -> None:
+        """Close every environment."""
+        self._environments.close()
+
+
+def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
+    """A batch of environments.
+
+    Args:
+        env: a Gymnasium id (`LunarLander-v3`, `ALE/Pong-v5`, `MinAtar/Breakout-v1`, `module:Id-v0`), with options for its constructor after
+            a question mark (`LunarLander-v3?enable_wind=true`), or `path/to/file.py:function` for a function that takes a number and gives
+            that many environments, as a Gymnasium vector environment or a PettingZoo parallel environment.
+        count: how many.
+        pool: EnvPool may serve them.
+
+    Raises:
+        UserError: there is no such environment, its package is missing, or it refuses its options.
+    """
+    name, options = named(env)
+    if ".py:" in name:
+        return adapted(function_in_file(name, "environment")(count, **options), count, name)
+    if pool and not options and prefers_pool(name):
+        return Pool(name, count)
+    return Vector(making(name, options, lambda: gymnasium.make_vec(name, num_envs=count, **options)), name)
+
+
+def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any]":
+    """One environment as Gymnasium makes it, to be watched or measured in.
+
+    Raises:
+        UserError: as `make_backend`.
+    """
+    name, options = named(env)
+    return making(name, options, lambda: gymnasium.make(name, **options, **further))
+
+
+def longest_episode(env: str) -> int | None:
+    """The steps after which an environment cuts its episodes, where its registration says so."""
+    spec = gymnasium.registry.get(named(env)[0])
+    return spec.max_episode_steps if spec else None
+
+
+def named(env: str) -> tuple[str, dict[str, Any]]:
+    """An environment's id, with its package imported, and the options after the question mark.
+
+    Raises:
+        UserError: its package is missing.
+    """
+    name, _, query = env.partition("?")
+    module = PACKAGES.get(name.partition("/")[0])
+    if module is not None and name not in gymnasium.registry:
+        package = module.partition(".")[0]
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{name} needs the package {package.replace('_', '-')}: pip install 'rlhub[agents]'")
+        # Importing Atari registers its games; MinAtar leaves that to a function.
+        getattr(importlib.import_module(module), "register_envs", bool)()
+    return name, {key: value_of(text) for key, text in parse_qsl(query)}
+
+
+def making(name: str, options: dict[str, Any], make: Callable[[], Made]) -> Made:
+    """What `make` makes, its failures told in one sentence.
+
+    Raises:
+        UserError: there is no such environment, its package is missing, or it refuses its options.
+    """
+    try:
+        return make()
+    except DependencyNotInstalled as error:
+        raise UserError(f"{name} can't be made: {str(error).strip()}; pip install 'rlhub[agents]' brings the usual packages") from error
+    except (GymnasiumError, ModuleNotFoundError) as error:
+        raise UserError(f"there is no environment {name!r} here: {str(error).strip()}") from error
+    except TypeError as error:
+        raise UserError(f"{name} refuses its options ({', '.join(options) or 'none'}): {error}") from error
+
+
+@cache
+def pool_names() -> frozenset[str]:
+    """What EnvPool has; nothing where it isn't installed."""
+    if importlib.util.find_spec("envpool") is None:
+        return frozenset()
+    import envpool
+
+    return frozenset(envpool.list_all_envs())
+
+
+def prefers_pool(name: str) -> bool:
+    """Whether EnvPool has the environment; CartPole's own vector form is faster still, and Atari's comes with its package."""
+    spec = gymnasium.registry.get(name)
+    own = spec is not None and spec.vector_entry_point is not None
+    return not own and name in pool_names()
+
+
+def adapted(made: Any, count: int, name: str) -> Backend:
+    """What a person's function gave, as a batch of environments.
+
+    Raises:
+        UserError: it is none, or of another size.
+    """
+    if isinstance(made, VectorEnv):
+        if made.num_envs != count:
+            raise UserError(f"{name} gave {made.num_envs} environments where {count} were asked for")
+        return Vector(made, name)
+    raise UserError(f"{name} gave a {type(made).__name__}; it must give a gymnasium VectorEnv or a PettingZoo ParallelEnv")
+
+
+def value_of(text: str) -> Any:
+    """An option's value: JSON where it is, else text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

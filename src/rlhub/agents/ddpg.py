@@ -1,0 +1,147 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2015, arXiv:1509.02971, Algorithm 1).
+
+Q-learning for continuous actions: the critic learns r + discount Q'(s', mu'(s')) from replay (Eq. 4), the actor climbs the critic's value
+of its own action (Eq. 6), and both have slow copies for targets.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.continuous import DeterministicAgent
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.replay import Replay, Transitions, evenly, standard_normal
+from rlhub.agents.targets import Target
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPG:
+    """Deep deterministic policy gradient.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two bouts of updates.
+        updates: gradient steps in one bout.
+        log_every: bouts between two lines of the log.
+        batch: transitions in one update.
+        learning_rate: Adam's step size for actor and critics.
+        discount: gamma.
+        share: how far the targets move to their networks each time (tau).
+        capacity: transitions remembered.
+        warmup: steps before the first update, acted at random.
+        exploration: standard deviation of the noise on actions, which lie in [-1, 1].
+        hidden: widths of the hidden layers.
+        activation: tanh, relu, elu or silu.
+    """
+
+    env: str = "Pendulum-v1"
+    steps: int = 20_000
+    environments: int = 1
+    rollout: int = 1
+    updates: int = 1
+    log_every: int = 1000
+    batch: int = 256
+    learning_rate: float = 1e-3
+    discount: float = 0.99
+    share: float = 0.005
+    capacity: int = 1_000_000
+    warmup: int = 1_000
+    exploration: float = 0.1
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts = "steps environments rollout updates log_every batch capacity"
+        check_fields(self, at_least={1: counts, 0: "discount warmup exploration"}, above={0: "learning_rate share"})
+
+    def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
+        """The first agent of a seed."""
+        return DeterministicAgent(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            critics=1,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        agent: DeterministicAgent = crew.together
+        critic = Stepper(Parameters(agent.critic_parts, len(run.seeds)), self.learning_rate)
+        actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
+        target = Target(agent, [critic.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
+        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        bout = self.rollout * self.environments
+
+        for step in run.resume(
+            self.steps,
+            by=bout * self.log_every,
+            agent=crew,
+            critic=critic,
+            actor=actor,
+            target=target,
+            replay=replay,
+            environments=environments,
+        ):
+            draws = [generator(seed, "ddpg", step) for seed in run.seeds]
+            metrics: dict[str, Float[Tensor, " seeds"]] = {}
+            for done in range(step - bout * self.log_every, step, bout):
+                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                for _ in range(self.updates if done >= self.warmup else 0):
+                    batch = replay.draw(self.batch, draws, discount=self.discount)
+                    metrics = self.update_critic(agent, target.network, critic, batch) | self.update_actor(agent, actor, batch)
+                    target.follow(self.share)
+            run.log(step, **metrics, **environments.told())
+
+    def act(
+        self, agent: DeterministicAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
+    ) -> None:
+        """Steps in all environments, into the memory."""
+        replay.begin(environments)
+        shape = (self.environments, agent.count)
+        for _ in range(self.rollout):
+            if at_random:
+                actions = evenly(shape, draws)
+            else:
+                with torch.inference_mode():
+                    actions = (agent(replay.newest) + self.exploration * standard_normal(shape, draws)).clamp(-1, 1)
+            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
+
+    def update_critic(
+        self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions
+    ) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step of the critic towards y = r + discount Q'(s', mu'(s'))."""
+        with torch.no_grad():
+            following = target.torso(batch.following)
+            targets = batch.rewards + batch.discounts * target.values(following, target.act_on(following))[:, 0]
+        values = agent.values(agent.torso(batch.observations), batch.actions)[:, 0]
+        errors = (values - targets).square().mean(1)
+        stepper.step(errors.sum())
+        return {"loss": errors.detach(), "value": values.detach().mean(1)}
+
+    def update_actor(self, agent: DeterministicAgent, stepper: Stepper, batch: Transitions) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step up the critic's value of the actor's own actions."""
+        features = agent.torso(batch.observations).detach()
+        agent.critics.requires_grad_(False)
+        losses = -agent.values(features, agent.act_on(features))[:, 0].mean(1)
+        stepper.step(losses.sum())
+        agent.critics.requires_grad_(True)
+        return {"actor_loss": losses.detach()}

@@ -1,0 +1,157 @@
+"""Deep Q-learning (Mnih et al. 2015, Nature 518, Algorithm 1), with what became Rainbow (Hessel et al. 2018, arXiv:1710.02298).
+
+The options, each by itself or together: double (van Hasselt et al. 2016, arXiv:1509.06461), duelling networks (arXiv:1511.06581),
+prioritised replay (arXiv:1511.05952), n-step returns, and a distribution over returns (C51, arXiv:1707.06887).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.q_network import QNetwork
+from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.targets import Target
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQN:
+    """Deep Q-learning.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two bouts of updates.
+        updates: gradient steps in one bout.
+        batch: transitions in one update.
+        learning_rate: Adam's step size.
+        discount: gamma.
+        capacity: transitions remembered.
+        warmup: steps before the first update, acted at random.
+        target_every: updates between two copies of the network into its target.
+        epsilon: share of random actions at the end.
+        exploration: part of the training over which that share falls from 1, as a straight line.
+        max_norm: gradients are scaled down to this norm; 0 never.
+        hidden: widths of the hidden layers, for observations that are vectors.
+        activation: tanh, relu, elu or silu.
+        double: the network chooses the next action and the target only values it.
+        duelling: the network has a value and advantages by themselves.
+        n_step: rewards that are added up before the value counts.
+        priority: exponent of the priorities (alpha of prioritised replay); 0 draws evenly.
+        importance: exponent of the weights that correct for priorities, at the beginning; it rises to 1 (beta).
+        atoms: atoms of the distribution over returns; 0 learns means.
+        lowest: the lowest atom.
+        highest: the highest atom.
+    """
+
+    env: str = "CartPole-v1"
+    steps: int = 50_000
+    environments: int = 1
+    rollout: int = 256
+    updates: int = 128
+    batch: int = 64
+    learning_rate: float = 2.3e-3
+    discount: float = 0.99
+    capacity: int = 100_000
+    warmup: int = 1_000
+    target_every: int = 128
+    epsilon: float = 0.04
+    exploration: float = 0.16
+    max_norm: float = 10.0
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    double: bool = False
+    duelling: bool = False
+    n_step: int = 1
+    priority: float = 0.0
+    importance: float = 0.4
+    atoms: int = 0
+    lowest: float = -10.0
+    highest: float = 10.0
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts = "steps environments rollout updates batch capacity target_every n_step"
+        amounts = "discount warmup epsilon max_norm priority importance atoms"
+        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate exploration"})
+
+    def agent(self, environments: Environments, seed: int) -> QNetwork:
+        """The first agent of a seed."""
+        return QNetwork(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            duelling=self.duelling,
+            support=(self.lowest, self.highest, self.atoms) if self.atoms else None,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        online: QNetwork = crew.together
+        stepper = Stepper(Parameters([online], len(run.seeds)), self.learning_rate)
+        target = Target(online, [stepper.parameters], lambda network: [[network]])
+        replay = self.replay(environments, seeds=len(run.seeds))
+        stride = self.rollout * self.environments
+
+        for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, target=target, replay=replay, environments=environments):
+            self.act(online, environments, replay, run.seeds, step - stride)
+            metrics: dict[str, Float[Tensor, " seeds"]] = {}
+            draws = [generator(seed, "replay", step) for seed in run.seeds]
+            for update in range(self.updates if step > self.warmup else 0):
+                transitions = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount)
+                metrics = self.update(online, target.network, stepper, transitions)
+                if update % self.target_every == 0:
+                    target.follow()
+            run.log(step, **metrics, epsilon=self.epsilon_at(step), **environments.told())
+
+    def act(self, online: QNetwork, environments: Environments, replay: Replay, seeds: tuple[int, ...], step: int) -> None:
+        """Epsilon-greedy steps in all environments, into the memory."""
+        shape = (self.rollout, self.environments)
+        draws = [generator(seed, "actions", step) for seed in seeds]
+        at_random = torch.stack([torch.rand(shape, generator=draw) for draw in draws], 1)
+        choices = torch.stack([torch.randint(online.count, shape, generator=draw) for draw in draws], 1)
+        replay.begin(environments)
+        for place in range(self.rollout):
+            explores = at_random[place] < self.epsilon_at(step + place * self.environments)
+            with torch.inference_mode():
+                best = online(replay.newest).argmax(-1)
+            actions = torch.where(explores, choices[place], best)
+            replay.write(actions, environments.step(online.to_environment(actions.flatten().numpy())))
+
+    def update(self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step of the temporal-difference errors' Huber loss, y = r + discount max_a Q_target(s', a)."""
+        with torch.no_grad():
+            following = target(batch.following)
+            chosen = online(batch.following).argmax(-1) if self.double else following.argmax(-1)
+            targets = batch.rewards + batch.discounts * following.gather(-1, chosen[..., None])[..., 0]
+        values = online(batch.observations).gather(-1, batch.actions[..., None])[..., 0]
+        losses = nn.functional.smooth_l1_loss(values, targets, reduction="none").mean(1)
+        norms = stepper.step(losses.sum(), max_norm=self.max_norm)
+        return {"loss": losses.detach(), "value": values.detach().mean(1), "gradient_norm": norms}
+
+    def epsilon_at(self, step: int) -> float:
+        """The share of random actions after so many steps."""
+        if step < self.warmup:
+            return 1.0
+        return 1.0 + (self.epsilon - 1.0) * min(1.0, step / (self.exploration * self.steps))
+
+    def replay(self, environments: Environments, *, seeds: int) -> Replay:
+        """An empty memory."""
+        return Replay(environments.box, torch.zeros(environments.count, dtype=torch.long), seeds=seeds, capacity=self.capacity)

@@ -1,0 +1,137 @@
+"""A network's parameters in one piece of memory, so that a whole step of an optimiser is a handful of calls.
+
+A small network's update is dominated by the calls and not by the arithmetic. With parameters and gradients side by side, zeroing, clipping,
+Adam, Polyak averages and conjugate gradients are each one operation however many layers there are.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+Optimiser = Literal["adam", "rmsprop", "sgd"]
+
+
+class Parameters:
+    """All parameters of parts of a network, flat.
+
+    Attributes:
+        seeds: how many models they are the parameters of, side by side (`networks.stacked`).
+        values: every parameter's numbers after those of the one before; writing here writes into the network.
+        gradients: the same for their gradients.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module | nn.Parameter], seeds: int = 1, *, share: bool = False) -> None:
+        """Move the parts' parameters into one tensor.
+
+        Args:
+            parts: of the network.
+            seeds: where there are several, their axis is the first of every parameter.
+            share: put the values where other processes can write them, too.
+        """
+        found = [list(part.parameters()) if isinstance(part, nn.Module) else [part] for part in parts]
+        parameters = [parameter for group in found for parameter in group if parameter.numel()]
+        self._parameters = parameters
+        self.seeds = seeds
+        self.values: Float[Tensor, " numbers"] = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        if share:
+            self.values.share_memory_()
+        self.gradients: Float[Tensor, " numbers"] = torch.zeros_like(self.values)
+        sizes = [parameter.numel() for parameter in parameters]
+        for parameter, values, gradients in zip(parameters, self.values.split(sizes), self.gradients.split(sizes), strict=True):
+            parameter.data = values.view(parameter.shape)
+            parameter.grad = gradients.view(parameter.shape)
+        owners = [torch.arange(seeds).repeat_interleave(size // seeds) for size in sizes]
+        self._owner = torch.cat(owners).to(self.values.device) if seeds > 1 else None
+
+    def gradient(self, scalar: Float[Tensor, ""], *, twice: bool = False, keep: bool = False) -> Float[Tensor, " numbers"]:
+        """A scalar's gradient, by itself.
+
+        Args:
+            scalar: what is differentiated.
+            twice: the gradient will be differentiated again.
+            keep: the graph will be used again.
+        """
+        parts = torch.autograd.grad(scalar, self._parameters, create_graph=twice, retain_graph=twice or keep)
+        return torch.cat([part.flatten() for part in parts])
+
+    def sum(self, numbers: Float[Tensor, " numbers"]) -> Float[Tensor, " seeds"]:
+        """Numbers laid out as the parameters are, added up for each seed."""
+        if self._owner is None:
+            return numbers.sum()[None]
+        return numbers.new_zeros(self.seeds).index_add_(0, self._owner, numbers)
+
+    def spread(self, factors: Shaped[Tensor, " seeds"]) -> Shaped[Tensor, "..."]:
+        """One number a seed, laid out so that it meets that seed's parameters."""
+        return factors if self._owner is None else factors[self._owner]
+
+    def clip(self, largest: float) -> Float[Tensor, " seeds"]:
+        """Scale each seed's gradient down to a norm, and tell what its norm was."""
+        norms = self.sum(self.gradients.square()).sqrt()
+        if largest:
+            self.gradients.mul_(self.spread((largest / (norms + 1e-6)).clamp_(max=1.0)))
+        return norms
+
+
+class Stepper:
+    """An optimiser over flat parameters.
+
+    Attributes:
+        parameters: what it changes.
+    """
+
+    def __init__(self, parameters: Parameters, learning_rate: float, *, kind: Optimiser = "adam", **options: Any) -> None:
+        """Make the optimiser; `options` are those of torch's."""
+        self.parameters = parameters
+        whole = self._whole = nn.Parameter(parameters.values)
+        whole.grad = parameters.gradients
+        if kind == "adam":
+            self._optimiser: torch.optim.Optimizer = torch.optim.Adam([whole], lr=learning_rate, fused=True, **options)
+        elif kind == "rmsprop":
+            self._optimiser = torch.optim.RMSprop([whole], lr=learning_rate, foreach=False, **options)
+        else:
+            self._optimiser = torch.optim.SGD([whole], lr=learning_rate, **options)
+
+    def step(
+        self,
+        loss: Float[Tensor, ""],
+        *,
+        max_norm: float = 0.0,
+        learning_rate: float | None = None,
+        moving: Bool[Tensor, " seeds"] | None = None,
+    ) -> Float[Tensor, " seeds"]:
+        """Descend the loss by one step.
+
+        Args:
+            loss: summed over the seeds, whose gradients don't touch each other.
+            max_norm: each seed's gradient is scaled down to this norm; 0 never.
+            learning_rate: of this step, where it changes.
+            moving: seeds that take the step; the others stay as they are, their optimiser's averages included. By default all.
+
+        Returns:
+            Each seed's gradient norm before it was scaled down.
+        """
+        self.parameters.gradients.zero_()
+        loss.backward()
+        norms = self.parameters.clip(max_norm)
+        if learning_rate is not None:
+            self._optimiser.param_groups[0]["lr"] = learning_rate
+        if moving is None or bool(moving.all()):
+            self._optimiser.step()
+        elif moving.any():
+            numbers = [self.parameters.values, *(part for part in self._optimiser.state[self._whole].values() if part.ndim)]
+            before = [part.clone() for part in numbers]
+            self._optimiser.step()
+            for part, earlier in zip(numbers, before, strict=True):
+                part.copy_(torch.where(self.parameters.spread(moving), part, earlier))
+        return norms
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's own state; parameters are the network's."""
+        return self._optimiser.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put it back."""
+        self._optimiser.load_state_dict(state)

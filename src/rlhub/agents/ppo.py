@@ -1,0 +1,194 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347, Algorithm 1).
+
+The policy is improved by several epochs on its last roll-out. What keeps it near the policy that acted is the clip of the ratio between the
+two (Eq. 7); advantages are those of Schulman et al. 2016 (Eq. 11 here).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rlhub.agents.actor_critic import ActorCritic
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.scaling import RewardScale
+from rlhub.core.errors import UserError
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPO:
+    """Proximal policy optimisation.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark, as in `LunarLander-v3?enable_wind=true`.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two updates of the policy (T).
+        epochs: times each roll-out is gone through (K).
+        minibatches: updates in one epoch.
+        learning_rate: Adam's step size.
+        schedule: how the learning rate goes on: constant, or linear to 0.
+        discount: gamma.
+        decay: lambda of the advantages.
+        clip: how far from 1 the ratio counts (epsilon).
+        clip_schedule: how the clip goes on: constant, or linear to 0.
+        value_clip: how far a value may move from what it was in the roll-out; 0 as far as it likes.
+        value_weight: the value loss's coefficient (c1).
+        entropy_weight: the entropy bonus's coefficient (c2).
+        normalise_advantages: scale each minibatch's advantages to mean 0 and standard deviation 1.
+        kl_stop: end the epochs once the KL from the policy that acted is 1.5 times this; 0 never.
+        max_norm: gradients are scaled down to this norm; 0 never.
+        hidden: widths of the hidden layers, for observations that are vectors.
+        activation: tanh, relu, elu or silu.
+        normalise_observations: take out their running mean and variance.
+        normalise_rewards: divide rewards by the running standard deviation of their discounted sum.
+        log_std: log standard deviation of continuous actions to begin with.
+    """
+
+    env: str = "CartPole-v1"
+    steps: int = 100_000
+    environments: int = 8
+    rollout: int = 128
+    epochs: int = 4
+    minibatches: int = 4
+    learning_rate: float = 2.5e-4
+    schedule: Literal["constant", "linear"] = "linear"
+    discount: float = 0.99
+    decay: float = 0.95
+    clip: float = 0.2
+    clip_schedule: Literal["constant", "linear"] = "constant"
+    value_clip: float = 0.0
+    value_weight: float = 0.5
+    entropy_weight: float = 0.0
+    normalise_advantages: bool = True
+    kl_stop: float = 0.0
+    max_norm: float = 0.5
+    hidden: tuple[int, ...] = (64, 64)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
+    log_std: float = 0.0
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts = "steps environments rollout epochs minibatches"
+        amounts = "discount decay value_clip value_weight entropy_weight kl_stop max_norm"
+        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate clip"})
+        if self.minibatches > self.rollout * self.environments:
+            rows = self.rollout * self.environments
+            raise UserError(f"minibatches is {self.minibatches}, but a roll-out has only {rows} rows to share out")
+
+    def agent(self, environments: Environments, seed: int) -> ActorCritic:
+        """The first agent of a seed."""
+        return ActorCritic(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            normalise=self.normalise_observations,
+            log_std=self.log_std,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        agent: ActorCritic = crew.together
+        stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, eps=1e-5)
+        rollout = Rollout(environments, agent, steps=self.rollout)
+        scale = RewardScale(len(run.seeds), self.environments, discount=self.discount)
+
+        for step in run.resume(self.steps, by=rollout.rows, agent=crew, stepper=stepper, scale=scale, environments=environments):
+            rollout.collect(step)
+            if self.normalise_rewards:
+                rollout.scale_rewards(scale)
+            batch = rollout.batch(discount=self.discount, decay=self.decay)
+            near = torch.ones(len(run.seeds), dtype=torch.bool)
+            for rows in batch.minibatches(self.minibatches, epochs=self.epochs, seeds=run.seeds, step=step):
+                near = self.update(agent, stepper, rows, progress=(step - rollout.rows) / self.steps, near=near)
+                if self.kl_stop and not near.any():
+                    break
+            run.log(step, **self.describe(agent, batch), **environments.told())
+            if self.normalise_observations:
+                agent.observe(batch.observations)
+
+    def update(
+        self, agent: ActorCritic, stepper: Stepper, batch: Batch, *, progress: float, near: Bool[Tensor, " seeds"]
+    ) -> Bool[Tensor, " seeds"]:
+        """One optimisation step on one minibatch, with the loss of Eq. 9, by the seeds that are still near the policy that acted.
+
+        Args:
+            agent: the agents of all seeds.
+            stepper: their optimiser.
+            batch: the minibatch.
+            progress: part of the training that is done.
+            near: seeds that may still move; with `kl_stop`, those beyond it stop.
+
+        Returns:
+            `near` with this minibatch's KL taken into account.
+        """
+        clip = self.clip * (1 - progress if self.clip_schedule == "linear" else 1.0)
+        rate = self.learning_rate * (1 - progress if self.schedule == "linear" else 1.0)
+        weights = row_weights(batch.happened)
+        advantages = standardised(batch.advantages, weights) if self.normalise_advantages else batch.advantages
+
+        policy, values = agent(batch.observations)
+        log_ratio = agent.distribution.log_prob(policy, batch.actions) - batch.log_probs
+        losses = clipped_surrogate(log_ratio, advantages, clip=clip)
+        losses = losses + self.value_weight * clipped_value_error(values, batch.values, batch.returns, clip=self.value_clip)
+        if self.entropy_weight:
+            losses = losses - self.entropy_weight * agent.distribution.entropy(policy)
+        if self.kl_stop:
+            # Schulman's estimate (joschu.net/blog/kl-approx.html) on the rows at hand, before the step that it may forbid.
+            divergences = ((log_ratio.detach().expm1() - log_ratio.detach()) * weights).sum(1)
+            near = near & (divergences <= 1.5 * self.kl_stop)
+        stepper.step((losses * weights).sum(), max_norm=self.max_norm, learning_rate=rate, moving=near if self.kl_stop else None)
+        return near
+
+    @torch.no_grad()
+    def describe(self, agent: ActorCritic, batch: Batch) -> dict[str, Float[Tensor, " seeds"]]:
+        """Where the updates have led on the roll-out they came from: mean squared value error, entropy, KL from the policy that acted."""
+        policy, values = agent(batch.observations)
+        log_ratio = agent.distribution.log_prob(policy, batch.actions) - batch.log_probs
+        parts = {
+            "value_loss": (values - batch.returns).square(),
+            "entropy": agent.distribution.entropy(policy),
+            "kl": log_ratio.expm1() - log_ratio,
+            "clipped": (log_ratio.expm1().abs() > self.clip).float(),
+        }
+        weights = row_weights(batch.happened)
+        means = {name: (part * weights).sum(1) for name, part in parts.items()}
+        return {"loss": means["value_loss"], **means}
+
+
+def clipped_surrogate(log_ratio: Float[Tensor, "..."], advantages: Float[Tensor, "..."], *, clip: float) -> Float[Tensor, "..."]:
+    """-min(r A, clip(r, 1 - clip, 1 + clip) A), with r = pi(a|s) / pi_old(a|s)   (Schulman et al. 2017, Eq. 7)"""
+    ratio = log_ratio.exp()
+    return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+
+
+def clipped_value_error(
+    values: Float[Tensor, "..."], before: Float[Tensor, "..."], targets: Float[Tensor, "..."], *, clip: float
+) -> Float[Tensor, "..."]:
+    """(V - target)^2, or the larger of that and the error of V held within `clip` of what it was (0 does without).
+
+    Not in the paper but in its authors' code (github.com/openai/baselines, ppo2).
+    """
+    errors = (values - targets).square()
+    if not clip:
+        return errors
+    held = before + (values - before).clamp(-clip, clip)
+    return torch.maximum(errors, (held - targets).square())

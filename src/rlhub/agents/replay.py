@@ -1,0 +1,165 @@
+"""Memory of transitions for off-policy algorithms: drawn evenly or by priority, over one step or n."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from rlhub.agents.environments import Environments, Step
+
+COLUMNS = ("observations", "actions", "rewards", "terminated", "truncated", "begun")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transitions:
+    """What an off-policy update learns from, [seeds, batch, ...].
+
+    Attributes:
+        observations: s_t.
+        actions: a_t.
+        rewards: r_t + discount r_(t+1) + ... over as many steps as were asked for, fewer at an episode's end.
+        following: s_(t+n), the observation after those steps.
+        discounts: what the value of `following` counts for: discount^n, 0 where the episode ended by itself.
+        places: where they lie in the memory.
+    """
+
+    observations: Shaped[Tensor, "seeds batch ..."]
+    actions: Shaped[Tensor, "seeds batch ..."]
+    rewards: Float[Tensor, "seeds batch"]
+    following: Shaped[Tensor, "seeds batch ..."]
+    discounts: Float[Tensor, "seeds batch"]
+    places: Int[Tensor, "seeds batch"]
+
+
+class Replay:
+    """The last rows of experience of every environment, as a ring (Lin 1992; Mnih et al. 2015).
+
+    Rows are laid out as roll-outs are: row t + 1's observation is where row t led, so that no observation is kept twice, and rows at which
+    an environment began anew are never drawn.
+
+    Attributes:
+        size: rows of time that the memory holds.
+        length: rows written so far, at most `size`.
+    """
+
+    def __init__(self, box: Box, actions: Shaped[Tensor, "environments ..."], *, seeds: int, capacity: int) -> None:
+        """Make room.
+
+        Args:
+            box: space of observations.
+            actions: an example of one action of all environments, seeds side by side.
+            seeds: how many seeds the environments are shared out between.
+            capacity: transitions that each seed remembers.
+        """
+        self.seeds, self.count = seeds, len(actions) // seeds
+        self.size = max(2, -(-capacity // self.count))
+        kind = torch.from_numpy(np.zeros(0, dtype=box.dtype)).dtype
+        shape = (self.size, seeds, self.count)
+        self.observations = torch.zeros(*shape, *box.shape, dtype=torch.float32 if kind == torch.float64 else kind)
+        self.actions = torch.zeros(*shape, *actions.shape[1:], dtype=actions.dtype)
+        self.rewards = torch.zeros(shape)
+        self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+        self.written = 0
+
+    @property
+    def length(self) -> int:
+        """Rows of time that can be drawn from: the ring's, but the one that has only an observation yet."""
+        return min(self.written, self.size - 1)
+
+    def begin(self, environments: Environments) -> None:
+        """Write what is seen before the first action of a bout, if it isn't there yet."""
+        if self.written == 0:
+            self.observations[0] = torch.from_numpy(environments.observations).view(self.observations.shape[1:])
+
+    @property
+    def newest(self) -> Shaped[Tensor, "seeds environments ..."]:
+        """What is seen now."""
+        return self.observations[self.written % self.size]
+
+    def write(self, actions: Shaped[Tensor, "environments ..."], step: Step) -> None:
+        """Write a row: what was done where the last observation was, and what is seen now."""
+        place, following = self.written % self.size, (self.written + 1) % self.size
+        self.actions[place] = actions.reshape(self.actions.shape[1:])
+        columns = (self.rewards, self.terminated, self.truncated, self.begun)
+        for column, values in zip(columns, (step.rewards, step.terminated, step.truncated, step.begun), strict=True):
+            column[place] = torch.from_numpy(values).view(self.seeds, self.count)
+        self.observations[following] = torch.from_numpy(step.observations).view(self.observations.shape[1:])
+        self.written += 1
+
+    def draw(self, batch: int, generators: Sequence[torch.Generator], *, steps: int = 1, discount: float = 1.0) -> Transitions:
+        """Transitions drawn evenly and with replacement from those that happened, for each seed its own.
+
+        Args:
+            batch: transitions for each seed.
+            generators: one a seed.
+            steps: rewards that are added up before the value counts (n).
+            discount: gamma.
+        """
+        return self.gather(torch.stack([self._evenly(batch, seed, draws) for seed, draws in enumerate(generators)]), steps, discount)
+
+    def gather(self, places: Int[Tensor, "seeds batch"], steps: int, discount: float) -> Transitions:
+        """The transitions that begin at places, where place = row * environments + environment counts within a seed.
+
+        Rewards are added up until an episode ends or the newest row is reached, whichever comes first.
+        """
+        seeds = torch.arange(self.seeds)[:, None]
+        rows, copies = places // self.count, places % self.count
+        rewards = self.rewards[rows, seeds, copies]
+        discounts = torch.full_like(rewards, discount)
+        ended = self.terminated[rows, seeds, copies] | self.truncated[rows, seeds, copies]
+        discounts.masked_fill_(self.terminated[rows, seeds, copies], 0.0)
+        ends = (rows + 1) % self.size
+        newest = self.written % self.size
+        for _ in range(1, steps):
+            going = ~ended & (ends != newest)
+            rewards = rewards + going * discounts * self.rewards[ends, seeds, copies]
+            alive = ~self.terminated[ends, seeds, copies]
+            discounts = torch.where(going, discounts * discount * alive, discounts)
+            ended = ended | self.terminated[ends, seeds, copies] | self.truncated[ends, seeds, copies]
+            ends = torch.where(going, (ends + 1) % self.size, ends)
+        return Transitions(
+            observations=self.observations[rows, seeds, copies],
+            actions=self.actions[rows, seeds, copies],
+            rewards=rewards,
+            following=self.observations[ends, seeds, copies],
+            discounts=discounts,
+            places=places,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that were written."""
+        filled = min(self.written + 1, self.size)
+        return {"written": self.written, **{name: getattr(self, name)[:filled] for name in COLUMNS}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self.written = state["written"]
+        for name in COLUMNS:
+            getattr(self, name)[: len(state[name])] = state[name]
+
+    def _evenly(self, batch: int, seed: int, draws: torch.Generator) -> Int[Tensor, " batch"]:
+        """Places of one seed, drawn again where nothing happened."""
+        oldest = (self.written - self.length) % self.size
+        begun = self.begun[:, seed]
+        while True:
+            drawn = torch.randint(self.length * self.count, (batch + batch // 8 + 8,), generator=draws)
+            rows, copies = (drawn // self.count + oldest) % self.size, drawn % self.count
+            happened = (~begun[rows, copies]).nonzero()[:, 0]
+            if len(happened) >= batch:
+                kept = happened[:batch]
+                return rows[kept] * self.count + copies[kept]
+
+
+def standard_normal(shape: tuple[int, ...], draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds ..."]:
+    """Standard normal numbers, each seed's from its own generator."""
+    return torch.stack([torch.randn(shape, generator=draw) for draw in draws])
+
+
+def evenly(shape: tuple[int, ...], draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds ..."]:
+    """Numbers drawn evenly from [-1, 1), each seed's from its own generator."""
+    return torch.stack([torch.rand(shape, generator=draw) * 2 - 1 for draw in draws])

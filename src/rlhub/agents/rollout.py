@@ -1,0 +1,153 @@
+"""What a policy did in a batch of environments, row by row in preallocated memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from rlhub.agents.actor_critic import ActorCritic
+from rlhub.agents.environments import Environments
+from rlhub.agents.returns import generalised_advantages
+from rlhub.agents.scaling import RewardScale
+from rlhub.core.seeding import generator
+
+
+class Rollout:
+    """Rows of experience of all seeds, [seeds, steps, environments, ...]; collecting anew overwrites them.
+
+    Attributes:
+        observations: before each action, and in one more row what is seen at the end.
+        actions: as the distribution drew them.
+        rewards: of the actions.
+        terminated: the episode ended by itself.
+        truncated: the episode was cut off.
+        begun: the environment began anew in place of acting, so that the row is no transition.
+    """
+
+    def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int) -> None:
+        """Make room for `steps` rows of all environments."""
+        seeds, self.steps, self.count = len(environments.seeds), steps, environments.copies
+        self._environments, self._agent = environments, agent
+        kind = torch.from_numpy(np.zeros(0, dtype=environments.box.dtype)).dtype
+        shape = (seeds, steps, self.count)
+        self.observations: Shaped[Tensor, "seeds rows environments ..."] = torch.zeros(
+            seeds, steps + 1, self.count, *environments.box.shape, dtype=torch.float32 if kind == torch.float64 else kind
+        )
+        example = agent.distribution.mode(torch.zeros(agent.distribution.width))
+        self.actions: Shaped[Tensor, "seeds steps environments ..."] = torch.zeros(*shape, *example.shape, dtype=example.dtype)
+        self.rewards: Float[Tensor, "seeds steps environments"] = torch.zeros(shape)
+        self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+
+    def collect(self, step: int) -> None:
+        """Act with the policy as it is and write down what happens; each seed draws from its own generator of this step."""
+        act, environments = self._agent, self._environments
+        shape = (self.steps, self.count)
+        noise = torch.stack([act.distribution.noise(shape, generator(seed, "actions", step)) for seed in environments.seeds])
+        rows = self.observations.numpy()
+        columns = [part.numpy() for part in (self.rewards, self.terminated, self.truncated, self.begun)]
+        rows[:, 0] = environments.observations.reshape(rows[:, 0].shape)
+        for place in range(self.steps):
+            with torch.inference_mode():
+                actions = act.distribution.sample(act.policy(self.observations[:, place]), noise[:, place])
+            self.actions[:, place] = actions
+            after = environments.step(act.to_environment(actions.flatten(0, 1).numpy()))
+            rows[:, place + 1] = after.observations.reshape(rows[:, 0].shape)
+            for column, values in zip(columns, (after.rewards, after.terminated, after.truncated, after.begun), strict=True):
+                column[:, place] = values.reshape(len(environments.seeds), self.count)
+
+    @property
+    def rows(self) -> int:
+        """Rows of each seed."""
+        return self.steps * self.count
+
+    def scale_rewards(self, scale: RewardScale) -> None:
+        """Bring the rewards to one scale."""
+        self.rewards[:] = scale(self.rewards, self.terminated | self.truncated, self.begun)
+
+    @torch.no_grad()
+    def batch(self, *, discount: float, decay: float) -> "Batch":
+        """The rows with what updates need of the policy that acted, and advantages (`generalised_advantages`)."""
+        agent, observations = self._agent, self.observations[:, :-1].flatten(1, 2)
+        values = agent.value(self.observations.flatten(1, 2)).unflatten(1, (self.steps + 1, -1))
+        actions = self.actions.flatten(1, 2)
+        in_time = (part.transpose(0, 1) for part in (self.rewards, values, self.terminated, self.truncated))
+        advantages = generalised_advantages(*in_time, discount=discount, decay=decay).transpose(0, 1)
+        return Batch(
+            observations=observations,
+            actions=actions,
+            log_probs=agent.distribution.log_prob(agent.policy(observations), actions),
+            values=values[:, :-1].flatten(1, 2),
+            advantages=advantages.flatten(1, 2),
+            happened=self.happened.flatten(1, 2),
+        )
+
+    @property
+    def happened(self) -> Bool[Tensor, "seeds steps environments"]:
+        """The rows that are transitions."""
+        return ~self.begun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of a roll-out, [seeds, rows, ...].
+
+    Attributes:
+        observations: s.
+        actions: a.
+        log_probs: log pi(a|s) of the policy that acted.
+        values: V(s) at that time.
+        advantages: estimates of A(s, a).
+        happened: rows that are transitions; the others take no part.
+    """
+
+    observations: Shaped[Tensor, "seeds rows ..."]
+    actions: Shaped[Tensor, "seeds rows ..."]
+    log_probs: Float[Tensor, "seeds rows"]
+    values: Float[Tensor, "seeds rows"]
+    advantages: Float[Tensor, "seeds rows"]
+    happened: Bool[Tensor, "seeds rows"]
+
+    @property
+    def rows(self) -> int:
+        """Rows of each seed."""
+        return self.happened.shape[1]
+
+    @property
+    def returns(self) -> Float[Tensor, "seeds rows"]:
+        """What values learn: advantages plus the values they were taken from."""
+        return self.advantages + self.values
+
+    def minibatches(self, count: int, *, epochs: int, seeds: Sequence[int], step: int) -> Iterator["Batch"]:
+        """Every epoch's shares of the rows, each seed's in an order of its own that changes with the epoch."""
+        for epoch in range(epochs):
+            orders = [torch.randperm(self.rows, generator=generator(seed, "minibatches", epoch, step)) for seed in seeds]
+            for rows in torch.stack(orders).chunk(count, 1):
+                yield self.select(rows)
+
+    def select(self, rows: Int[Tensor, "seeds chosen"]) -> "Batch":
+        """Other rows of each seed."""
+        return Batch(**{name: pick(part, rows) for name, part in vars(self).items()})
+
+
+def pick(part: Shaped[Tensor, "seeds rows ..."], rows: Int[Tensor, "seeds chosen"]) -> Shaped[Tensor, "seeds chosen ..."]:
+    """Each seed's own rows."""
+    if len(rows) == 1:
+        return part[:, rows[0]]
+    offsets = torch.arange(len(rows))[:, None] * part.shape[1]
+    return part.flatten(0, 1)[(rows + offsets).flatten()].unflatten(0, rows.shape)
+
+
+def row_weights(happened: Bool[Tensor, "seeds rows"]) -> Float[Tensor, "seeds rows"]:
+    """Weights that make a sum over rows the mean of those that happened."""
+    return happened / happened.sum(1, keepdim=True).clamp(min=1)
+
+
+def standardised(advantages: Float[Tensor, "seeds rows"], weights: Float[Tensor, "seeds rows"]) -> Float[Tensor, "seeds rows"]:
+    """Mean 0 and standard deviation 1 (from n - 1 degrees of freedom) in each seed's rows that have weight."""
+    count = (weights > 0).sum(1, keepdim=True)
+    centred = advantages - (advantages * weights).sum(1, keepdim=True)
+    variance = (centred.square() * weights).sum(1, keepdim=True) * count / (count - 1).clamp(min=1)
+    return centred / (variance.sqrt() + 1e-8)

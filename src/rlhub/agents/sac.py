@@ -1,0 +1,179 @@
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1801.01290 and arXiv:1812.05905, Algorithm 1), with the temperature learnt.
+
+The actor is rewarded for entropy too: the critics learn r + discount (min Q(s', a') - alpha log pi(a'|s')), a' drawn from the policy
+(Eq. 5), the actor descends alpha log pi(a|s) - min Q(s, a) through its reparametrised action (Eq. 9), and alpha keeps the entropy at its
+target (Eq. 18).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.continuous import SquashedGaussianAgent, squashed
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.replay import Replay, Transitions, evenly, standard_normal
+from rlhub.agents.targets import Target
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAC:
+    """Soft actor-critic.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two bouts of updates.
+        updates: gradient steps in one bout.
+        log_every: bouts between two lines of the log.
+        batch: transitions in one update.
+        learning_rate: Adam's step size for actor, critics and temperature.
+        discount: gamma.
+        share: how far the targets move to their networks in each update (tau).
+        capacity: transitions remembered.
+        warmup: steps before the first update, acted at random.
+        temperature: alpha; None learns it.
+        target_entropy: nats that the learnt temperature keeps; by default minus the numbers in an action.
+        hidden: widths of the hidden layers.
+        activation: tanh, relu, elu or silu.
+    """
+
+    env: str = "Pendulum-v1"
+    steps: int = 20_000
+    environments: int = 1
+    rollout: int = 1
+    updates: int = 1
+    log_every: int = 1000
+    batch: int = 256
+    learning_rate: float = 3e-4
+    discount: float = 0.99
+    share: float = 0.005
+    capacity: int = 1_000_000
+    warmup: int = 1_000
+    temperature: float | None = None
+    target_entropy: float | None = None
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts = "steps environments rollout updates log_every batch capacity"
+        check_fields(self, at_least={1: counts, 0: "discount warmup temperature"}, above={0: "learning_rate share"})
+
+    def agent(self, environments: Environments, seed: int) -> SquashedGaussianAgent:
+        """The first agent of a seed."""
+        return SquashedGaussianAgent(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        agent: SquashedGaussianAgent = crew.together
+        learners = Learners(agent, len(run.seeds), self)
+        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        bout = self.rollout * self.environments
+
+        for step in run.resume(
+            self.steps, by=bout * self.log_every, agent=crew, learners=learners, replay=replay, environments=environments
+        ):
+            draws = [generator(seed, "sac", step) for seed in run.seeds]
+            metrics: dict[str, Float[Tensor, " seeds"]] = {}
+            for done in range(step - bout * self.log_every, step, bout):
+                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                for _ in range(self.updates if done >= self.warmup else 0):
+                    metrics = self.update(agent, learners, replay.draw(self.batch, draws, discount=self.discount), draws)
+            run.log(step, **metrics, **environments.told())
+
+    def act(
+        self, agent: SquashedGaussianAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
+    ) -> None:
+        """Steps in all environments, into the memory."""
+        replay.begin(environments)
+        shape = (self.environments, agent.count)
+        for _ in range(self.rollout):
+            if at_random:
+                actions = evenly(shape, draws)
+            else:
+                with torch.inference_mode():
+                    actions, _ = squashed(agent(replay.newest), standard_normal(shape, draws))
+            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
+
+    def update(
+        self, agent: SquashedGaussianAgent, learners: "Learners", batch: Transitions, draws: list[torch.Generator]
+    ) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step of the critics, the actor and the temperature, then of the targets."""
+        noise = standard_normal((self.batch, agent.count), draws)
+        alpha = learners.log_alpha.detach().exp()[:, None]
+        target = learners.target.network
+        with torch.no_grad():
+            following, log_probs = squashed(agent(batch.following), noise)
+            soft_values = target.values(target.torso(batch.following), following).amin(1) - alpha * log_probs
+            targets = batch.rewards + batch.discounts * soft_values
+        features = agent.torso(batch.observations)
+        values = agent.values(features, batch.actions)
+        errors = (values - targets[:, None]).square().mean(2).sum(1)
+        learners.critics.step(0.5 * errors.sum())
+
+        actions, log_probs = squashed(agent.actor(features.detach()), standard_normal((self.batch, agent.count), draws))
+        agent.critics.requires_grad_(False)
+        actor_losses = (alpha * log_probs - agent.values(features.detach(), actions).amin(1)).mean(1)
+        learners.actor.step(actor_losses.sum())
+        agent.critics.requires_grad_(True)
+
+        entropies = -log_probs.detach().mean(1)
+        if self.temperature is None:
+            target_entropy = -float(agent.count) if self.target_entropy is None else self.target_entropy
+            learners.temperature.step((learners.log_alpha * (entropies - target_entropy)).sum())
+        learners.target.follow(self.share)
+        return {"loss": errors.detach(), "actor_loss": actor_losses.detach(), "entropy": entropies, "alpha": alpha[:, 0]}
+
+
+class Learners:
+    """The optimisers of a soft actor-critic, its targets and its temperature.
+
+    Attributes:
+        critics, actor, temperature: their optimisers.
+        target: the slow copy.
+        log_alpha: each seed's log temperature.
+    """
+
+    def __init__(self, agent: SquashedGaussianAgent, seeds: int, system: SAC) -> None:
+        """Make them for agents that are stacked."""
+        rate = system.learning_rate
+        critics = Parameters(agent.critic_parts, seeds)
+        self.critics = Stepper(critics, rate)
+        self.actor = Stepper(Parameters([agent.actor], seeds), rate)
+        self.target = Target(agent, [critics], lambda network: [network.critic_parts])
+        self.log_alpha = nn.Parameter(torch.full((seeds,), math.log(system.temperature or 1.0)))
+        self.temperature = Stepper(Parameters([self.log_alpha], seeds), rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the agent itself."""
+        parts = {name: getattr(self, name).state_dict() for name in ("critics", "actor", "temperature", "target")}
+        return {**parts, "log_alpha": self.log_alpha}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put it back."""
+        with torch.no_grad():
+            self.log_alpha.copy_(state["log_alpha"])
+        for name in ("critics", "actor", "temperature", "target"):
+            getattr(self, name).load_state_dict(state[name])

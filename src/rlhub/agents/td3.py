@@ -1,0 +1,156 @@
+"""Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477, Algorithm 1).
+
+DDPG with three mends against values that are too high: the smaller of two critics is the target (Eq. 10), target actions are blurred by
+clipped noise (Eq. 14), and actor and targets move once for every few steps of the critics (Sec. 5.2).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.continuous import DeterministicAgent
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.replay import Replay, Transitions, evenly, standard_normal
+from rlhub.agents.targets import Target
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class TD3:
+    """Twin delayed deep deterministic policy gradient.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two bouts of updates.
+        updates: gradient steps of the critics in one bout.
+        log_every: bouts between two lines of the log.
+        batch: transitions in one update.
+        learning_rate: Adam's step size for actor and critics.
+        discount: gamma.
+        share: how far the targets move to their networks each time (tau).
+        capacity: transitions remembered.
+        warmup: steps before the first update, acted at random.
+        exploration: standard deviation of the noise on actions, which lie in [-1, 1].
+        blur: standard deviation of the noise on target actions.
+        blur_clip: the largest such noise.
+        delay: steps of the critics for one of the actor and the targets (d).
+        hidden: widths of the hidden layers.
+        activation: tanh, relu, elu or silu.
+    """
+
+    env: str = "Pendulum-v1"
+    steps: int = 20_000
+    environments: int = 1
+    rollout: int = 1
+    updates: int = 1
+    log_every: int = 1000
+    batch: int = 256
+    learning_rate: float = 1e-3
+    discount: float = 0.99
+    share: float = 0.005
+    capacity: int = 1_000_000
+    warmup: int = 1_000
+    exploration: float = 0.1
+    blur: float = 0.2
+    blur_clip: float = 0.5
+    delay: int = 2
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts = "steps environments rollout updates log_every batch capacity delay"
+        check_fields(self, at_least={1: counts, 0: "discount warmup exploration blur blur_clip"}, above={0: "learning_rate share"})
+
+    def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
+        """The first agent of a seed."""
+        return DeterministicAgent(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        agent: DeterministicAgent = crew.together
+        critics = Stepper(Parameters(agent.critic_parts, len(run.seeds)), self.learning_rate)
+        actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
+        target = Target(agent, [critics.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
+        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        bout = self.rollout * self.environments
+
+        for step in run.resume(
+            self.steps,
+            by=bout * self.log_every,
+            agent=crew,
+            critics=critics,
+            actor=actor,
+            target=target,
+            replay=replay,
+            environments=environments,
+        ):
+            draws = [generator(seed, "td3", step) for seed in run.seeds]
+            metrics: dict[str, Float[Tensor, " seeds"]] = {}
+            for done in range(step - bout * self.log_every, step, bout):
+                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                for update in range(self.updates if done >= self.warmup else 0):
+                    batch = replay.draw(self.batch, draws, discount=self.discount)
+                    metrics |= self.update_critics(agent, target.network, critics, batch, draws)
+                    if (done // bout * self.updates + update) % self.delay == 0:
+                        metrics |= self.update_actor(agent, actor, batch)
+                        target.follow(self.share)
+            run.log(step, **metrics, **environments.told())
+
+    def act(
+        self, agent: DeterministicAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
+    ) -> None:
+        """Steps in all environments, into the memory."""
+        replay.begin(environments)
+        shape = (self.environments, agent.count)
+        for _ in range(self.rollout):
+            if at_random:
+                actions = evenly(shape, draws)
+            else:
+                with torch.inference_mode():
+                    actions = (agent(replay.newest) + self.exploration * standard_normal(shape, draws)).clamp(-1, 1)
+            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
+
+    def update_critics(
+        self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions, draws: list[torch.Generator]
+    ) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step of both critics towards y = r + discount min Q'(s', a' + noise)."""
+        with torch.no_grad():
+            noise = (self.blur * standard_normal((self.batch, agent.count), draws)).clamp(-self.blur_clip, self.blur_clip)
+            following = target.torso(batch.following)
+            actions = (target.act_on(following) + noise).clamp(-1, 1)
+            targets = batch.rewards + batch.discounts * target.values(following, actions).amin(1)
+        values = agent.values(agent.torso(batch.observations), batch.actions)
+        errors = (values - targets[:, None]).square().mean(2).sum(1)
+        stepper.step(errors.sum())
+        return {"loss": errors.detach(), "value": values.detach().mean((1, 2))}
+
+    def update_actor(self, agent: DeterministicAgent, stepper: Stepper, batch: Transitions) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step up the first critic's value of the actor's own actions."""
+        features = agent.torso(batch.observations).detach()
+        agent.critics.requires_grad_(False)
+        losses = -agent.values(features, agent.act_on(features))[:, 0].mean(1)
+        stepper.step(losses.sum())
+        agent.critics.requires_grad_(True)
+        return {"actor_loss": losses.detach()}

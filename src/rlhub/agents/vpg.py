@@ -1,0 +1,107 @@
+"""Vanilla policy gradient with generalised advantages (Sutton et al. 1999; Schulman et al. 2016, arXiv:1506.02438).
+
+As Spinning Up teaches it: one gradient of the policy for each roll-out (its Algorithm 1, line 6), then the value function is fitted to the
+returns by many (line 7).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhub.agents.actor_critic import ActorCritic
+from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.core.run import Run
+from rlhub.core.seeding import generator
+from rlhub.core.system import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class VPG:
+    """Vanilla policy gradient.
+
+    Attributes:
+        env: Gymnasium id of the environment; options of its constructor follow a question mark.
+        steps: steps in environments, of all copies together.
+        environments: copies that are stepped together.
+        rollout: steps of each copy between two updates of the policy.
+        learning_rate: Adam's step size for the policy.
+        value_learning_rate: Adam's step size for the value function.
+        value_updates: gradient steps of the value function for each roll-out.
+        discount: gamma.
+        decay: lambda of the advantages.
+        hidden: widths of the hidden layers, for observations that are vectors.
+        activation: tanh, relu, elu or silu.
+        log_std: log standard deviation of continuous actions to begin with.
+    """
+
+    env: str = "CartPole-v1"
+    steps: int = 200_000
+    environments: int = 8
+    rollout: int = 250
+    learning_rate: float = 3e-4
+    value_learning_rate: float = 1e-3
+    value_updates: int = 80
+    discount: float = 0.99
+    decay: float = 0.97
+    hidden: tuple[int, ...] = (64, 64)
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    log_std: float = -0.5
+
+    load_model = staticmethod(load_agent)
+    trains_several: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        counts, rates = "steps environments rollout value_updates", "learning_rate value_learning_rate"
+        check_fields(self, at_least={1: counts, 0: "discount decay"}, above={0: rates})
+
+    def agent(self, environments: Environments, seed: int) -> ActorCritic:
+        """The first agent of a seed."""
+        return ActorCritic(
+            environments.observation_space,
+            environments.action_space,
+            hidden=self.hidden,
+            activation=self.activation,
+            log_std=self.log_std,
+            env=self.env,
+            generator=generator(seed, "weights"),
+        )
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        environments = Environments(self.env, self.environments, seeds=run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        agent: ActorCritic = crew.together
+        policy = Stepper(Parameters(agent.policy_parts, len(run.seeds)), self.learning_rate)
+        value = Stepper(Parameters([agent.critic], len(run.seeds)), self.value_learning_rate)
+        rollout = Rollout(environments, agent, steps=self.rollout)
+
+        for step in run.resume(self.steps, by=rollout.rows, agent=crew, policy=policy, value=value, environments=environments):
+            rollout.collect(step)
+            batch = rollout.batch(discount=self.discount, decay=self.decay)
+            metrics = self.improve(agent, policy, batch)
+            fitted = self.fit(agent, value, batch)
+            run.log(step, **metrics, value_loss=fitted, **environments.told())
+
+    def improve(self, agent: ActorCritic, stepper: Stepper, batch: Batch) -> dict[str, Float[Tensor, " seeds"]]:
+        """One step along the policy's gradient, E[grad log pi(a|s) A(s, a)]."""
+        weights = row_weights(batch.happened)
+        policy = agent.policy(batch.observations)
+        gains = agent.distribution.log_prob(policy, batch.actions) * standardised(batch.advantages, weights)
+        loss = -(gains * weights).sum(1)
+        norms = stepper.step(loss.sum())
+        entropy = (agent.distribution.entropy(policy.detach()) * weights).sum(1)
+        return {"loss": loss.detach(), "entropy": entropy, "gradient_norm": norms}
+
+    def fit(self, agent: ActorCritic, stepper: Stepper, batch: Batch) -> Float[Tensor, " seeds"]:
+        """Many steps of least squares of the values on the returns; the last mean squared error."""
+        weights, returns = row_weights(batch.happened), batch.returns
+        for _ in range(self.value_updates):
+            errors = ((agent.value(batch.observations) - returns).square() * weights).sum(1)
+            stepper.step(errors.sum())
+        return errors.detach()

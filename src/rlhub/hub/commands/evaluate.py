@@ -1,0 +1,94 @@
+"""``rlhub evaluate RUN``: how well a trained agent does, with an interval."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from rlhub.core.errors import UserError
+from rlhub.core.progress import progress, use_plain_lines
+from rlhub.hub.options import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Play whole episodes with a trained agent: mean, interquartile mean and 95% interval of its returns.
+
+    Attributes:
+        run: the run's name or folder, or RUN@STEP for one of its checkpoints.
+        episodes: whole episodes of each seed.
+        seed: of the environments and of drawn actions.
+        draw: draw actions from the policy as in training, instead of taking its best ones.
+        env: another environment than the one it was trained in.
+        runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
+        json: print the result as JSON.
+        plain: print progress as lines instead of live bars.
+    """
+
+    run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
+    episodes: int = 100
+    seed: int = 0
+    draw: bool = False
+    env: str | None = None
+    runs: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    json: bool = False
+    plain: bool = False
+
+
+def run(arguments: list[str]) -> int:
+    """Evaluate, and say how well it did."""
+    options = parse(Evaluate, arguments, prog="rlhub evaluate")
+    use_plain_lines(options.plain)
+    if options.episodes < 1:
+        raise UserError(f"episodes is {options.episodes}; there is at least 1")
+    with progress("loading libraries"):
+        from rlhub.agents.evaluation import evaluate
+        from rlhub.agents.trained import trained_agents
+    subject = trained_agents(options.run, options.runs)
+    env = options.env or subject.env
+    found = {
+        seed: evaluate(agent, env, episodes=options.episodes, seed=options.seed, draw=options.draw)
+        for seed, agent in subject.agents.items()
+    }
+    told = {"run": subject.name, "env": env, "step": subject.step, "draw": options.draw, **statistics(found)}
+    sys.stdout.write((json.dumps(told) if options.json else sentences(told)) + "\n")
+    return 0
+
+
+def statistics(found: dict[int, Any]) -> dict[str, Any]:
+    """Mean, interquartile mean and interval over episodes, or over seeds and their episodes where there are several."""
+    import torch
+
+    from rlhub.core.seeding import generator
+    from rlhub.core.statistics import interquartile_mean, stratified_bootstrap_interval
+
+    returns = torch.tensor([evaluation.returns for evaluation in found.values()], dtype=torch.float64)
+    lengths = [length for evaluation in found.values() for length in evaluation.lengths]
+    # Several seeds: it is over them that the interval tells, each seed's mean being one value.
+    values = returns if len(found) == 1 else returns.mean(1)[None]
+    interval = stratified_bootstrap_interval(values, generator=generator(0, "evaluation")) if values.shape[1] > 1 else None
+    return {
+        "episodes": returns.numel(),
+        "mean": float(returns.mean()),
+        "std": float(returns.std()) if returns.numel() > 1 else None,
+        "iqm": float(interquartile_mean(values.flatten())),
+        "interval": interval,
+        "over": "episodes" if len(found) == 1 else "seeds",
+        "seeds": {str(seed): float(row.mean()) for seed, row in zip(found, returns, strict=True)},
+        "length": sum(lengths) / len(lengths),
+    }
+
+
+def sentences(told: dict[str, Any]) -> str:
+    """The result for a person."""
+    interval = "no interval from one episode" if told["interval"] is None else "95% interval {:.4g} to {:.4g}".format(*told["interval"])
+    lines = [
+        f"{told['run']} after {told['step']:,} steps, in {told['env']}: {told['episodes']} episodes, {told['length']:.0f} steps long",
+        f"mean return {told['mean']:.4g}" + (f" (standard deviation {told['std']:.3g})" if told["std"] is not None else ""),
+        f"interquartile mean {told['iqm']:.4g}, {interval} over {told['over']}",
+    ]
+    if len(told["seeds"]) > 1:
+        lines.append("each seed: " + ", ".join(f"{seed}: {value:.4g}" for seed, value in told["seeds"].items()))
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""Batches of environments: any id, episodes' ends kept apart, and back to where they were."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rlhub.agents.environments import Environments
+from rlhub.core.errors import DivergenceError, UserError
+
+IDS = [
+    "CartPole-v1",
+    "LunarLander-v3",
+    "Pendulum-v1",
+    "FrozenLake-v1?is_slippery=false",
+    "MinAtar/Breakout-v1",
+    "Blackjack-v1",
+    "Acrobot-v1",
+]
+
+
+def act(environments, steps, seed=0):
+    environments.action_space.seed(seed)
+    rows = []
+    for _ in range(steps):
+        actions = np.stack([environments.action_space.sample() for _ in range(environments.count)])
+        step = environments.step(actions)
+        rows.append([np.array(part) for part in (step.observations, step.rewards, step.terminated, step.truncated, step.begun)])
+    return rows
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("env", IDS)
+def test_environments_come_back_to_where_they_were_and_go_on_the_same(env):
+    first = Environments(env, 3, seeds=[5], restart_every=40)
+    act(first, 63)
+    state = first.state_dict()
+    wanted = act(first, 50, seed=1)
+    other = Environments(env, 3, seeds=[5], restart_every=40)
+    other.load_state_dict(state)
+    assert same(act(other, 50, seed=1), wanted)
+    assert not same(act(Environments(env, 3, seeds=[6], restart_every=40), 50, seed=1), wanted)
+
+
+@pytest.mark.parametrize("env", IDS)
+def test_an_episode_begins_anew_one_step_after_it_ended(env):
+    rows = act(Environments(env, 4, seeds=[0]), 300)
+    over = np.stack([row[2] | row[3] for row in rows])
+    begun = np.stack([row[4] for row in rows])
+    assert np.array_equal(begun[1:], over[:-1]) and not begun[0].any()
+    assert not (over & begun).any()
+    assert not np.stack([row[1] for row in rows])[begun].any()
+
+
+def test_the_time_limit_cuts_and_does_not_end():
+    rows = act(Environments("Pendulum-v1", 2, seeds=[0]), 201)
+    assert rows[199][3].all() and not rows[199][2].any() and rows[200][4].all()
+
+
+def test_all_begin_anew_from_new_seeds_and_what_was_cut_is_no_episode():
+    environments = Environments("Pendulum-v1", 2, seeds=[0], restart_every=30)
+    rows = act(environments, 62)
+    assert rows[29][3].all() and rows[30][4].all() and rows[60][3].all()
+    assert not environments.episodes.returns
+    assert not np.array_equal(rows[30][0], rows[61][0])
+
+
+def test_episodes_returns_are_the_sums_of_their_rewards():
+    environments = Environments("CartPole-v1", 2, seeds=[0])
+    rows = act(environments, 200)
+    for place in range(2):
+        lengths = [
+            length for where, length in zip(environments.episodes.places, environments.episodes.lengths, strict=True) if where == place
+        ]
+        ends = [index for index, row in enumerate(rows) if row[2][place] or row[3][place]]
+        assert lengths[0] == ends[0] + 1
+        assert all(length == after - before - 1 for length, before, after in zip(lengths[1:], ends, ends[1:], strict=False))
+    assert environments.episodes.returns == [float(length) for length in environments.episodes.lengths]
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ("CartPoll-v1", "there is no environment 'CartPoll-v1'"),
+        ("LunarLander-v3?wings=2", "refuses its options"),
+        ("nothing.py:make", "there is no file nothing.py"),
+    ],
+)
+def test_what_can_not_be_made_is_said_in_one_sentence(env, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Environments(env, 2, seeds=[0])
+
+
+class Broken(gymnasium.Env):
+    """Shows NaN after three steps."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(3, start=5)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, dtype=np.float32), {}
+
+    def step(self, action):
+        assert action in self.action_space
+        self.steps += 1
+        return np.full(2, np.nan if self.steps > 3 else 0.0, dtype=np.float32), 0.0, False, False, {}
+
+
+def test_an_observation_that_is_not_a_number_stops_the_training():
+    gymnasium.register("Broken-v0", Broken)
+    environments = Environments("Broken-v0", 2, seeds=[0])
+    with pytest.raises(DivergenceError, match=r"Broken-v0 gave the observation \[nan, nan\] in environment 0 after 4 steps"):
+        act(environments, 5)
