@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rlhub.core.errors import UserError
 
+EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco", "pettingzoo"), "agents")
+"""The extra that brings a package."""
+
 
 def describe_system(system: Any) -> dict[str, Any]:
     """A system as JSON: where its class can be imported from, and its fields.
@@ -93,13 +96,17 @@ def import_system(place: str, file: str | None = None) -> type:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"there is no module {error.name!r} for the system {place}: install it, or put its folder on PYTHONPATH"
-            ) from error
+            raise UserError(f"there is no module {error.name!r} for the system {place}: {mend_for(error.name)}") from error
     kind = getattr(module, qualname, None)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "train")):
         raise UserError(f"{place} is no system: a system is a frozen dataclass with a method train(run)")
     return kind
+
+
+def mend_for(module: str | None) -> str:
+    """How to get a module that is missing."""
+    extra = EXTRAS.get((module or "").partition(".")[0])
+    return f"pip install 'rlhub[{extra}]'" if extra else "install it, or put its folder on PYTHONPATH"
 
 
 def function_in_file(place: str, what: str) -> Callable[..., Any]:
