@@ -26,9 +26,13 @@ ON_POLICY = {
 }
 OFF_POLICY = {
     "dqn": DQN(steps=600, rollout=20, updates=4, batch=16, warmup=60, hidden=(16,), n_step=3, double=True, duelling=True),
+    "rainbow": DQN(
+        steps=600, rollout=20, updates=4, batch=16, warmup=60, hidden=(16,), n_step=3, double=True, duelling=True, priority=0.5, atoms=11
+    ),
     "ddpg": DDPG(steps=600, log_every=50, batch=16, warmup=60, hidden=(16,)),
     "td3": TD3(steps=600, log_every=50, batch=16, warmup=60, hidden=(16,)),
     "sac": SAC(steps=600, log_every=50, batch=16, warmup=60, hidden=(16,)),
+    "discrete sac": SAC(env="CartPole-v1", steps=600, log_every=50, batch=16, warmup=60, hidden=(16,)),
 }
 SYSTEMS = ON_POLICY | OFF_POLICY
 
@@ -101,9 +105,29 @@ LEARNERS = {
     "ppo": PPO(env="IdentityDiscrete-v0", steps=8000, rollout=25, learning_rate=3e-3),
     "ppo continuous": PPO(env="IdentityContinuous-v0", steps=20000, rollout=25, learning_rate=3e-3, log_std=-0.5, epochs=10),
     "dqn": DQN(env="IdentityDiscrete-v0", steps=3000, rollout=16, updates=16, hidden=(32,), discount=0.5, learning_rate=1e-3, warmup=200),
+    "rainbow": DQN(
+        env="IdentityDiscrete-v0",
+        steps=4000,
+        rollout=16,
+        updates=16,
+        hidden=(32,),
+        discount=0.5,
+        learning_rate=1e-3,
+        warmup=200,
+        double=True,
+        duelling=True,
+        n_step=3,
+        priority=0.5,
+        atoms=21,
+        lowest=-1.0,
+        highest=3.0,
+    ),
     "ddpg": DDPG(env="IdentityContinuous-v0", steps=2000, hidden=(32,), batch=64, discount=0.5, warmup=200),
     "td3": TD3(env="IdentityContinuous-v0", steps=3000, hidden=(32,), batch=64, discount=0.5, warmup=200),
     "sac": SAC(env="IdentityContinuous-v0", steps=3000, hidden=(32,), batch=64, discount=0.5, warmup=200, learning_rate=2e-3),
+    "discrete sac": SAC(
+        env="IdentityDiscrete-v0", steps=3000, hidden=(32,), batch=64, discount=0.5, warmup=200, learning_rate=2e-3, target_entropy=0.3
+    ),
 }
 
 

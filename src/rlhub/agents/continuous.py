@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from rlhub.agents.agent import Agent
+from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.networks import mlp, stacked, uniform
 from rlhub.agents.torsos import torso_for
 from rlhub.core.errors import UserError
@@ -115,6 +116,48 @@ class SquashedGaussianAgent(ContinuousAgent):
     """An actor whose actions are tanh of a Gaussian that depends on the observation (Haarnoja et al. 2018, arXiv:1812.05905, App. C)."""
 
     per_action = 2
+
+    @property
+    def usual_entropy(self) -> float:
+        """The target that the paper gives the temperature: minus the numbers in an action (App. D)."""
+        return -float(self.count)
+
+    @property
+    def no_action(self) -> Float[Tensor, " numbers"]:
+        """An action's shape and type."""
+        return torch.zeros(self.count)
+
+    def noise(self, rows: int, draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds rows numbers"]:
+        """What `drawn` turns into actions, each seed's from its own generator."""
+        return standard_normal((rows, self.count), draws)
+
+    def at_random(self, rows: int, draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds rows numbers"]:
+        """Actions drawn evenly."""
+        return evenly((rows, self.count), draws)
+
+    def drawn(self, observations: Shaped[Tensor, "..."], noise: Float[Tensor, "seeds rows numbers"]) -> Float[Tensor, "seeds rows numbers"]:
+        """Actions of the policy."""
+        return squashed(self(observations), noise)[0]
+
+    def soft_value(
+        self,
+        features: Float[Tensor, "seeds batch features"],
+        critics: Any,
+        seen: Float[Tensor, "seeds batch features"],
+        noise: Float[Tensor, "seeds batch numbers"],
+        alpha: Float[Tensor, "seeds 1"],
+    ) -> tuple[Float[Tensor, "seeds batch"], Float[Tensor, "seeds batch"]]:
+        """min Q(s, a) - alpha log pi(a|s) of one drawn action a row, and -log pi(a|s).
+
+        Args:
+            features: what the policy reads.
+            critics: whose critics value the action.
+            seen: what those read.
+            noise: what the action is drawn with.
+            alpha: temperatures.
+        """
+        actions, log_probs = squashed(self.actor(features), noise)
+        return critics.values(seen, actions).amin(1) - alpha * log_probs, -log_probs
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... outputs"]:
         """Means, then log standard deviations before they are held in range."""

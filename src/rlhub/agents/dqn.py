@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlhub.agents.agent import Crew, load_agent
@@ -17,6 +17,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.q_network import QNetwork
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
@@ -86,6 +87,10 @@ class DQN:
         counts = "steps environments rollout updates batch capacity target_every n_step"
         amounts = "discount warmup epsilon max_norm priority importance atoms"
         check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate exploration"})
+        if self.atoms == 1 or (self.atoms and self.lowest >= self.highest):
+            raise UserError(
+                f"atoms is {self.atoms} from {self.lowest:g} to {self.highest:g}; a distribution has 2 atoms or more, ascending"
+            )
 
     def agent(self, environments: Environments, seed: int) -> QNetwork:
         """The first agent of a seed."""
@@ -115,8 +120,10 @@ class DQN:
             metrics: dict[str, Float[Tensor, " seeds"]] = {}
             draws = [generator(seed, "replay", step) for seed in run.seeds]
             for update in range(self.updates if step > self.warmup else 0):
-                transitions = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount)
-                metrics = self.update(online, target.network, stepper, transitions)
+                batch = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount, importance=self.importance_at(step))
+                errors, metrics = self.update(online, target.network, stepper, batch)
+                if replay.priorities is not None:
+                    replay.priorities.update(batch.places, errors)
                 if update % self.target_every == 0:
                     target.follow()
             run.log(step, **metrics, epsilon=self.epsilon_at(step), **environments.told())
@@ -135,16 +142,29 @@ class DQN:
             actions = torch.where(explores, choices[place], best)
             replay.write(actions, environments.step(online.to_environment(actions.flatten().numpy())))
 
-    def update(self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions) -> dict[str, Float[Tensor, " seeds"]]:
-        """One step of the temporal-difference errors' Huber loss, y = r + discount max_a Q_target(s', a)."""
+    def update(
+        self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions
+    ) -> tuple[Float[Tensor, "seeds batch"], dict[str, Float[Tensor, " seeds"]]]:
+        """One step of the temporal-difference errors' Huber loss, or of the distributions' cross-entropy; each row's error, and metrics."""
         with torch.no_grad():
-            following = target(batch.following)
+            outputs = target.outputs(batch.following)
+            following = target.expected(outputs)
             chosen = online(batch.following).argmax(-1) if self.double else following.argmax(-1)
+        taken = of_actions(online.outputs(batch.observations), batch.actions)
+        if self.atoms:
+            with torch.no_grad():
+                atoms = online.atoms
+                goals = projected(of_actions(outputs, chosen).softmax(-1), batch.rewards, batch.discounts, atoms)
+            errors = -(goals * taken.log_softmax(-1)).sum(-1)
+            losses, values = errors, taken.detach().softmax(-1) @ atoms
+        else:
             targets = batch.rewards + batch.discounts * following.gather(-1, chosen[..., None])[..., 0]
-        values = online(batch.observations).gather(-1, batch.actions[..., None])[..., 0]
-        losses = nn.functional.smooth_l1_loss(values, targets, reduction="none").mean(1)
-        norms = stepper.step(losses.sum(), max_norm=self.max_norm)
-        return {"loss": losses.detach(), "value": values.detach().mean(1), "gradient_norm": norms}
+            values = taken[..., 0]
+            errors = targets - values
+            losses = nn.functional.smooth_l1_loss(values, targets, reduction="none")
+        loss = (losses * batch.weights).mean(1)
+        norms = stepper.step(loss.sum(), max_norm=self.max_norm)
+        return errors.detach(), {"loss": loss.detach(), "value": values.detach().mean(1), "gradient_norm": norms}
 
     def epsilon_at(self, step: int) -> float:
         """The share of random actions after so many steps."""
@@ -152,6 +172,34 @@ class DQN:
             return 1.0
         return 1.0 + (self.epsilon - 1.0) * min(1.0, step / (self.exploration * self.steps))
 
+    def importance_at(self, step: int) -> float:
+        """How far weights correct for priorities after so many steps."""
+        return self.importance + (1.0 - self.importance) * min(1.0, step / self.steps)
+
     def replay(self, environments: Environments, *, seeds: int) -> Replay:
         """An empty memory."""
-        return Replay(environments.box, torch.zeros(environments.count, dtype=torch.long), seeds=seeds, capacity=self.capacity)
+        actions = torch.zeros(environments.count, dtype=torch.long)
+        return Replay(environments.box, actions, seeds=seeds, capacity=self.capacity, priority=self.priority)
+
+
+def of_actions(
+    outputs: Float[Tensor, "seeds batch actions width"], actions: Int[Tensor, "seeds batch"]
+) -> Float[Tensor, "seeds batch width"]:
+    """Each row's outputs for one action."""
+    return outputs.gather(2, actions[..., None, None].expand(-1, -1, 1, outputs.shape[-1]))[:, :, 0]
+
+
+def projected(
+    probabilities: Float[Tensor, "... atoms"],
+    rewards: Float[Tensor, "..."],
+    discounts: Float[Tensor, "..."],
+    atoms: Float[Tensor, " atoms"],
+) -> Float[Tensor, "... atoms"]:
+    """The distribution of r + discount Z on the atoms (Bellemare et al. 2017, Algorithm 1).
+
+    Each shifted atom shares its probability between its neighbours, the more the nearer; beyond the ends it all goes to the end.
+    """
+    width = atoms[1] - atoms[0]
+    shifted = (rewards[..., None] + discounts[..., None] * atoms).clamp(atoms[0], atoms[-1])
+    shares = (1 - (shifted[..., :, None] - atoms).abs() / width).clamp(min=0)
+    return (probabilities[..., None] * shares).sum(-2)

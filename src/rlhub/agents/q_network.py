@@ -68,10 +68,11 @@ class QNetwork(Agent):
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... actions"]:
         """Q(s, a)."""
-        outputs = self.outputs(observations)
-        if self.width == 1:
-            return outputs[..., 0]
-        return outputs.softmax(-1) @ self.atoms
+        return self.expected(self.outputs(observations))
+
+    def expected(self, outputs: Float[Tensor, "... actions width"]) -> Float[Tensor, "... actions"]:
+        """Values of outputs: themselves, or the means of the distributions they are the logits of."""
+        return outputs[..., 0] if self.support is None else outputs.softmax(-1) @ self.atoms
 
     def outputs(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... actions width"]:
         """Values, or the logits of each atom, for each action."""

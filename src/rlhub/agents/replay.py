@@ -1,7 +1,7 @@
 """Memory of transitions for off-policy algorithms: drawn evenly or by priority, over one step or n."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from rlhub.agents.environments import Environments, Step
+from rlhub.agents.priorities import Priorities
 
 COLUMNS = ("observations", "actions", "rewards", "terminated", "truncated", "begun")
 
@@ -26,6 +27,7 @@ class Transitions:
         following: s_(t+n), the observation after those steps.
         discounts: what the value of `following` counts for: discount^n, 0 where the episode ended by itself.
         places: where they lie in the memory.
+        weights: what each counts for in the loss.
     """
 
     observations: Shaped[Tensor, "seeds batch ..."]
@@ -34,6 +36,7 @@ class Transitions:
     following: Shaped[Tensor, "seeds batch ..."]
     discounts: Float[Tensor, "seeds batch"]
     places: Int[Tensor, "seeds batch"]
+    weights: Float[Tensor, "seeds batch"]
 
 
 class Replay:
@@ -47,7 +50,7 @@ class Replay:
         length: rows written so far, at most `size`.
     """
 
-    def __init__(self, box: Box, actions: Shaped[Tensor, "environments ..."], *, seeds: int, capacity: int) -> None:
+    def __init__(self, box: Box, actions: Shaped[Tensor, "environments ..."], *, seeds: int, capacity: int, priority: float = 0.0) -> None:
         """Make room.
 
         Args:
@@ -55,6 +58,7 @@ class Replay:
             actions: an example of one action of all environments, seeds side by side.
             seeds: how many seeds the environments are shared out between.
             capacity: transitions that each seed remembers.
+            priority: exponent of the priorities that transitions are drawn by; 0 draws evenly.
         """
         self.seeds, self.count = seeds, len(actions) // seeds
         self.size = max(2, -(-capacity // self.count))
@@ -65,6 +69,7 @@ class Replay:
         self.rewards = torch.zeros(shape)
         self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
         self.written = 0
+        self.priorities = Priorities(seeds, self.size * self.count, exponent=priority) if priority else None
 
     @property
     def length(self) -> int:
@@ -90,16 +95,26 @@ class Replay:
             column[place] = torch.from_numpy(values).view(self.seeds, self.count)
         self.observations[following] = torch.from_numpy(step.observations).view(self.observations.shape[1:])
         self.written += 1
+        if self.priorities is not None:
+            copies = torch.arange(self.count)
+            self.priorities.enter(place * self.count + copies, ~self.begun[place])
+            self.priorities.enter(following * self.count + copies, torch.zeros_like(self.begun[place]))
 
-    def draw(self, batch: int, generators: Sequence[torch.Generator], *, steps: int = 1, discount: float = 1.0) -> Transitions:
-        """Transitions drawn evenly and with replacement from those that happened, for each seed its own.
+    def draw(
+        self, batch: int, generators: Sequence[torch.Generator], *, steps: int = 1, discount: float = 1.0, importance: float = 0.0
+    ) -> Transitions:
+        """Transitions that happened, for each seed its own: drawn evenly and with replacement, or by priority.
 
         Args:
             batch: transitions for each seed.
             generators: one a seed.
             steps: rewards that are added up before the value counts (n).
             discount: gamma.
+            importance: how far the weights correct for priorities (beta).
         """
+        if self.priorities is not None:
+            places, weights = self.priorities.draw(batch, generators, importance=importance)
+            return replace(self.gather(places, steps, discount), weights=weights)
         return self.gather(torch.stack([self._evenly(batch, seed, draws) for seed, draws in enumerate(generators)]), steps, discount)
 
     def gather(self, places: Int[Tensor, "seeds batch"], steps: int, discount: float) -> Transitions:
@@ -129,16 +144,20 @@ class Replay:
             following=self.observations[ends, seeds, copies],
             discounts=discounts,
             places=places,
+            weights=torch.ones_like(rewards),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """The rows that were written."""
         filled = min(self.written + 1, self.size)
-        return {"written": self.written, **{name: getattr(self, name)[:filled] for name in COLUMNS}}
+        ranked = {} if self.priorities is None else {"priorities": self.priorities.state_dict()}
+        return {"written": self.written, **ranked, **{name: getattr(self, name)[:filled] for name in COLUMNS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put them back."""
         self.written = state["written"]
+        if self.priorities is not None:
+            self.priorities.load_state_dict(state["priorities"])
         for name in COLUMNS:
             getattr(self, name)[: len(state[name])] = state[name]
 
@@ -153,13 +172,3 @@ class Replay:
             if len(happened) >= batch:
                 kept = happened[:batch]
                 return rows[kept] * self.count + copies[kept]
-
-
-def standard_normal(shape: tuple[int, ...], draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds ..."]:
-    """Standard normal numbers, each seed's from its own generator."""
-    return torch.stack([torch.randn(shape, generator=draw) for draw in draws])
-
-
-def evenly(shape: tuple[int, ...], draws: Sequence[torch.Generator]) -> Float[Tensor, "seeds ..."]:
-    """Numbers drawn evenly from [-1, 1), each seed's from its own generator."""
-    return torch.stack([torch.rand(shape, generator=draw) * 2 - 1 for draw in draws])

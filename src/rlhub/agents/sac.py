@@ -7,21 +7,25 @@ target (Eq. 18).
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
+from gymnasium.spaces import Discrete
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlhub.agents.agent import Crew, load_agent
-from rlhub.agents.continuous import SquashedGaussianAgent, squashed
+from rlhub.agents.continuous import SquashedGaussianAgent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
-from rlhub.agents.replay import Replay, Transitions, evenly, standard_normal
+from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.soft_categorical import SoftCategoricalAgent
 from rlhub.agents.targets import Target
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
+
+SoftAgent: TypeAlias = SquashedGaussianAgent | SoftCategoricalAgent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,8 @@ class SAC:
         capacity: transitions remembered.
         warmup: steps before the first update, acted at random.
         temperature: alpha; None learns it.
-        target_entropy: nats that the learnt temperature keeps; by default minus the numbers in an action.
+        target_entropy: nats that the learnt temperature keeps; by default minus the numbers in an action, or for discrete actions 0.98 of
+            an even choice's.
         hidden: widths of the hidden layers.
         activation: tanh, relu, elu or silu.
     """
@@ -72,9 +77,10 @@ class SAC:
         counts = "steps environments rollout updates log_every batch capacity"
         check_fields(self, at_least={1: counts, 0: "discount warmup temperature"}, above={0: "learning_rate share"})
 
-    def agent(self, environments: Environments, seed: int) -> SquashedGaussianAgent:
-        """The first agent of a seed."""
-        return SquashedGaussianAgent(
+    def agent(self, environments: Environments, seed: int) -> SoftAgent:
+        """The first agent of a seed: over discrete actions, or over bounded continuous ones."""
+        kind = SoftCategoricalAgent if isinstance(environments.action_space, Discrete) else SquashedGaussianAgent
+        return kind(
             environments.observation_space,
             environments.action_space,
             hidden=self.hidden,
@@ -87,9 +93,10 @@ class SAC:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
-        agent: SquashedGaussianAgent = crew.together
+        agent: SoftAgent = crew.together
         learners = Learners(agent, len(run.seeds), self)
-        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        actions = agent.no_action.expand(environments.count, *agent.no_action.shape)
+        replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity)
         bout = self.rollout * self.environments
 
         for step in run.resume(
@@ -103,48 +110,43 @@ class SAC:
                     metrics = self.update(agent, learners, replay.draw(self.batch, draws, discount=self.discount), draws)
             run.log(step, **metrics, **environments.told())
 
-    def act(
-        self, agent: SquashedGaussianAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
-    ) -> None:
+    def act(self, agent: SoftAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool) -> None:
         """Steps in all environments, into the memory."""
         replay.begin(environments)
-        shape = (self.environments, agent.count)
         for _ in range(self.rollout):
             if at_random:
-                actions = evenly(shape, draws)
+                actions = agent.at_random(self.environments, draws)
             else:
                 with torch.inference_mode():
-                    actions, _ = squashed(agent(replay.newest), standard_normal(shape, draws))
+                    actions = agent.drawn(replay.newest, agent.noise(self.environments, draws))
             replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     def update(
-        self, agent: SquashedGaussianAgent, learners: "Learners", batch: Transitions, draws: list[torch.Generator]
+        self, agent: SoftAgent, learners: "Learners", batch: Transitions, draws: list[torch.Generator]
     ) -> dict[str, Float[Tensor, " seeds"]]:
         """One step of the critics, the actor and the temperature, then of the targets."""
-        noise = standard_normal((self.batch, agent.count), draws)
         alpha = learners.log_alpha.detach().exp()[:, None]
         target = learners.target.network
         with torch.no_grad():
-            following, log_probs = squashed(agent(batch.following), noise)
-            soft_values = target.values(target.torso(batch.following), following).amin(1) - alpha * log_probs
-            targets = batch.rewards + batch.discounts * soft_values
+            read, seen = agent.torso(batch.following), target.torso(batch.following)
+            following, _ = agent.soft_value(read, target, seen, agent.noise(self.batch, draws), alpha)
+            targets = batch.rewards + batch.discounts * following
         features = agent.torso(batch.observations)
-        values = agent.values(features, batch.actions)
-        errors = (values - targets[:, None]).square().mean(2).sum(1)
+        errors = (agent.values(features, batch.actions) - targets[:, None]).square().mean(2).sum(1)
         learners.critics.step(0.5 * errors.sum())
 
-        actions, log_probs = squashed(agent.actor(features.detach()), standard_normal((self.batch, agent.count), draws))
+        features = features.detach()
         agent.critics.requires_grad_(False)
-        actor_losses = (alpha * log_probs - agent.values(features.detach(), actions).amin(1)).mean(1)
-        learners.actor.step(actor_losses.sum())
+        values, entropies = agent.soft_value(features, agent, features, agent.noise(self.batch, draws), alpha)
+        learners.actor.step(-values.mean(1).sum())
         agent.critics.requires_grad_(True)
 
-        entropies = -log_probs.detach().mean(1)
+        entropies = entropies.detach().mean(1)
         if self.temperature is None:
-            target_entropy = -float(agent.count) if self.target_entropy is None else self.target_entropy
-            learners.temperature.step((learners.log_alpha * (entropies - target_entropy)).sum())
+            wanted = agent.usual_entropy if self.target_entropy is None else self.target_entropy
+            learners.temperature.step((learners.log_alpha * (entropies - wanted)).sum())
         learners.target.follow(self.share)
-        return {"loss": errors.detach(), "actor_loss": actor_losses.detach(), "entropy": entropies, "alpha": alpha[:, 0]}
+        return {"loss": errors.detach(), "soft_value": values.detach().mean(1), "entropy": entropies, "alpha": alpha[:, 0]}
 
 
 class Learners:
@@ -156,7 +158,7 @@ class Learners:
         log_alpha: each seed's log temperature.
     """
 
-    def __init__(self, agent: SquashedGaussianAgent, seeds: int, system: SAC) -> None:
+    def __init__(self, agent: SoftAgent, seeds: int, system: SAC) -> None:
         """Make them for agents that are stacked."""
         rate = system.learning_rate
         critics = Parameters(agent.critic_parts, seeds)

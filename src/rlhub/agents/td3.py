@@ -13,9 +13,10 @@ from torch import Tensor
 
 from rlhub.agents.agent import Crew, load_agent
 from rlhub.agents.continuous import DeterministicAgent
+from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
-from rlhub.agents.replay import Replay, Transitions, evenly, standard_normal
+from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
