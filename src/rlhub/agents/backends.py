@@ -118,7 +118,7 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
     Args:
         env: a Gymnasium id (`LunarLander-v3`, `ALE/Pong-v5`, `MinAtar/Breakout-v1`, `module:Id-v0`), with options for its constructor after
             a question mark (`LunarLander-v3?enable_wind=true`), or `path/to/file.py:function` for a function that takes a number and gives
-            that many environments, as a Gymnasium vector environment or a PettingZoo parallel environment.
+            that many environments, as a Gymnasium vector environment.
         count: how many.
         pool: EnvPool may serve them.
 
@@ -209,7 +209,7 @@ def adapted(made: Any, count: int, name: str) -> Backend:
         if made.num_envs != count:
             raise UserError(f"{name} gave {made.num_envs} environments where {count} were asked for")
         return Vector(made, name)
-    raise UserError(f"{name} gave a {type(made).__name__}; it must give a gymnasium VectorEnv or a PettingZoo ParallelEnv")
+    raise UserError(f"{name} gave a {type(made).__name__}; it must give a gymnasium VectorEnv")
 
 
 def value_of(text: str) -> Any:

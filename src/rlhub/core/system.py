@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rlhub.core.errors import UserError
 
-EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco", "pettingzoo"), "agents")
+EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco"), "agents")
 """The extra that brings a package."""
 
 
