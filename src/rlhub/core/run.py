@@ -149,7 +149,7 @@ class Run:
             self._progress.begin(steps, completed=held.restored)
             self._keep = frozenset(-(-step // by) * by for step in self.config["keep"])
             passes = range(held.restored + by, -(-steps // by) * by + 1, by)
-            self._left = len(passes)
+            self._left = len(passes) * by
             yield from self._passes(passes, components)
             self._progress.activity = "finishing"
 
@@ -238,7 +238,7 @@ class Run:
                 seed_everything(derive(self.seed, "start"))
                 yield held
                 if self._left > 0:
-                    raise RuntimeError(f"{type(self.system).__name__}.train left its loop {self._left} passes before the last one")
+                    raise RuntimeError(f"{type(self.system).__name__}.train left its loop {self._left} steps before the last one")
         finally:
             self._recording = None
         self.retire()
@@ -255,7 +255,7 @@ class Run:
         for step in passes:
             seed_everything(derive(self.seed, "step", step))
             yield step
-            self._left -= 1
+            self._left -= passes.step
             task.update(step)
             due = step // every > (step - passes.step) // every if every else time.monotonic() - saved > max(30.0, 20 * cost)
             if due or step == passes[-1] or step in self._keep:
