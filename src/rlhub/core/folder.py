@@ -75,11 +75,11 @@ def handle(folder: Path) -> str:
     return shlex.quote(folder.name if (runs_folder() / folder.name).absolute() == folder.absolute() else str(folder))
 
 
-def default_names(system: Any, seed: int) -> Iterator[str]:
+def default_names(system: Any, seed: int, seeds: int = 1) -> Iterator[str]:
     """Names for a run that got none: from the system, its environment or task, its model and the seed, then the same with -2, -3, ..."""
     words = [type(system).__name__, *(str(getattr(system, field, "")) for field in ("env", "task", "model"))]
     parts = [re.sub(r"[^a-z0-9]+", "-", word.rpartition("/")[2].rpartition(":")[2].partition("?")[0].lower()).strip("-") for word in words]
-    name = "-".join([part for part in parts if part] + [f"seed{seed}"])
+    name = "-".join([part for part in parts if part] + [f"seed{seed}" if seeds == 1 else f"seeds{seed}-{seed + seeds - 1}"])
     yield name
     for number in itertools.count(2):
         yield f"{name}-{number}"

@@ -99,7 +99,7 @@ class Run:
         config |= {"seeds": seeds} if seeds > 1 else {}
         root = runs_folder(runs)
         with writing("the new run", root):
-            for candidate in [checked_name(name)] if name else default_names(system, seed):
+            for candidate in [checked_name(name)] if name else default_names(system, seed, seeds):
                 if make_run_folder(root / candidate, config):
                     return cls(root / candidate, system, config)
         raise UserError(f"{root / str(name)} is there already: choose another --name, or go on with `rlhub resume {name}`")
