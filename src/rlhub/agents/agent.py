@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from jaxtyping import Shaped
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rlhub.agents.environments import Environments
 from rlhub.agents.networks import stacked, state_of
 from rlhub.agents.spaces import describe_space, flatten_batch, observation_box, space_of
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json, write_json
+from rlhub.core.seeding import generator
 
 DESCRIPTION, WEIGHTS = "agent.json", "model.safetensors"
 
@@ -74,6 +76,22 @@ class Agent(nn.Module):
         spaces = {"observation": describe_space(self.observation_space), "action": describe_space(self.action_space)}
         write_json(folder / DESCRIPTION, {"kind": kind, **spaces, "settings": self.settings})
         save_file({name: value.cpu().contiguous() for name, value in (state or self.state_dict()).items()}, folder / WEIGHTS)
+
+
+Kind = TypeVar("Kind", bound=Agent)
+
+
+def first_agent(kind: type[Kind], system: Any, environments: Environments, seed: int, **settings: Any) -> Kind:
+    """A system's agent before training: its kind, with the system's hidden layers and activation, and the seed's weights."""
+    return kind(
+        environments.observation_space,
+        environments.action_space,
+        hidden=system.hidden,
+        activation=system.activation,
+        env=system.env,
+        generator=generator(seed, "weights"),
+        **settings,
+    )
 
 
 def load_agent(folder: str | Path) -> Agent:

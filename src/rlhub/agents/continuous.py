@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rlhub.agents.agent import Agent
 from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.networks import mlp, stacked, uniform
+from rlhub.agents.parameters import Stepper
 from rlhub.agents.torsos import torso_for
 from rlhub.core.errors import UserError
 
@@ -170,6 +171,16 @@ class SquashedGaussianAgent(ContinuousAgent):
         if generator is None:
             return mean.tanh()
         return squashed(outputs, torch.randn(mean.shape, generator=generator))[0]
+
+
+def climb(agent: DeterministicAgent, stepper: Stepper, observations: Shaped[Tensor, "..."]) -> dict[str, Float[Tensor, " seeds"]]:
+    """One step of the actor up the first critic's value of the actor's own actions (Silver et al. 2014), and the losses."""
+    features = agent.torso(observations).detach()
+    agent.critics.requires_grad_(False)
+    losses = -agent.values(features, agent.act_on(features))[:, 0].mean(1)
+    stepper.step(losses.sum())
+    agent.critics.requires_grad_(True)
+    return {"actor_loss": losses.detach()}
 
 
 def squashed(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.q_network import QNetwork
@@ -94,16 +94,8 @@ class DQN:
 
     def agent(self, environments: Environments, seed: int) -> QNetwork:
         """The first agent of a seed."""
-        return QNetwork(
-            environments.observation_space,
-            environments.action_space,
-            hidden=self.hidden,
-            activation=self.activation,
-            duelling=self.duelling,
-            support=(self.lowest, self.highest, self.atoms) if self.atoms else None,
-            env=self.env,
-            generator=generator(seed, "weights"),
-        )
+        support = (self.lowest, self.highest, self.atoms) if self.atoms else None
+        return first_agent(QNetwork, self, environments, seed, duelling=self.duelling, support=support)
 
     def train(self, run: Run) -> None:
         """Train in a run."""

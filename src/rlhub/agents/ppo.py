@@ -12,14 +12,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhub.agents.actor_critic import ActorCritic
-from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.scaling import RewardScale
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
-from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
 
 
@@ -91,16 +90,7 @@ class PPO:
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return ActorCritic(
-            environments.observation_space,
-            environments.action_space,
-            hidden=self.hidden,
-            activation=self.activation,
-            normalise=self.normalise_observations,
-            log_std=self.log_std,
-            env=self.env,
-            generator=generator(seed, "weights"),
-        )
+        return first_agent(ActorCritic, self, environments, seed, normalise=self.normalise_observations, log_std=self.log_std)
 
     def train(self, run: Run) -> None:
         """Train in a run."""

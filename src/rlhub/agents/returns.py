@@ -40,19 +40,6 @@ def generalised_advantages(
     return advantages
 
 
-def discounted_returns(
-    rewards: Float[Tensor, "steps ..."],
-    last_values: Float[Tensor, "rows ..."],
-    terminated: Bool[Tensor, "steps ..."],
-    truncated: Bool[Tensor, "steps ..."],
-    *,
-    discount: float,
-) -> Float[Tensor, "steps ..."]:
-    """R_t = r_t + discount R_(t+1), bootstrapped where the roll-out or the episode was cut off (Mnih et al. 2016, Algorithm S3)."""
-    advantages = generalised_advantages(rewards, last_values, terminated, truncated, discount=discount, decay=1.0)
-    return advantages + last_values[:-1]
-
-
 def v_trace(
     rewards: Float[Tensor, "steps ..."],
     values: Float[Tensor, "rows ..."],

@@ -14,7 +14,7 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.continuous import SquashedGaussianAgent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
@@ -79,15 +79,9 @@ class SAC:
 
     def agent(self, environments: Environments, seed: int) -> SoftAgent:
         """The first agent of a seed: over discrete actions, or over bounded continuous ones."""
-        kind = SoftCategoricalAgent if isinstance(environments.action_space, Discrete) else SquashedGaussianAgent
-        return kind(
-            environments.observation_space,
-            environments.action_space,
-            hidden=self.hidden,
-            activation=self.activation,
-            env=self.env,
-            generator=generator(seed, "weights"),
-        )
+        discrete = isinstance(environments.action_space, Discrete)
+        kind: type[SoftAgent] = SoftCategoricalAgent if discrete else SquashedGaussianAgent
+        return first_agent(kind, self, environments, seed)
 
     def train(self, run: Run) -> None:
         """Train in a run."""

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhub.agents.agent import Crew, load_agent
-from rlhub.agents.continuous import DeterministicAgent
+from rlhub.agents.agent import Crew, first_agent, load_agent
+from rlhub.agents.continuous import DeterministicAgent, climb
 from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
@@ -77,14 +77,7 @@ class TD3:
 
     def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
         """The first agent of a seed."""
-        return DeterministicAgent(
-            environments.observation_space,
-            environments.action_space,
-            hidden=self.hidden,
-            activation=self.activation,
-            env=self.env,
-            generator=generator(seed, "weights"),
-        )
+        return first_agent(DeterministicAgent, self, environments, seed)
 
     def train(self, run: Run) -> None:
         """Train in a run."""
@@ -115,7 +108,7 @@ class TD3:
                     batch = replay.draw(self.batch, draws, discount=self.discount)
                     metrics |= self.update_critics(agent, target.network, critics, batch, draws)
                     if (done // bout * self.updates + update) % self.delay == 0:
-                        metrics |= self.update_actor(agent, actor, batch)
+                        metrics |= climb(agent, actor, batch.observations)
                         target.follow(self.share)
             run.log(step, **metrics, **environments.told())
 
@@ -146,12 +139,3 @@ class TD3:
         errors = (values - targets[:, None]).square().mean(2).sum(1)
         stepper.step(errors.sum())
         return {"loss": errors.detach(), "value": values.detach().mean((1, 2))}
-
-    def update_actor(self, agent: DeterministicAgent, stepper: Stepper, batch: Transitions) -> dict[str, Float[Tensor, " seeds"]]:
-        """One step up the first critic's value of the actor's own actions."""
-        features = agent.torso(batch.observations).detach()
-        agent.critics.requires_grad_(False)
-        losses = -agent.values(features, agent.act_on(features))[:, 0].mean(1)
-        stepper.step(losses.sum())
-        agent.critics.requires_grad_(True)
-        return {"actor_loss": losses.detach()}

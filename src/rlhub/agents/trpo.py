@@ -14,12 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhub.agents.actor_critic import ActorCritic
-from rlhub.agents.agent import Crew, load_agent
+from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.core.run import Run
-from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
 
 
@@ -73,15 +72,7 @@ class TRPO:
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return ActorCritic(
-            environments.observation_space,
-            environments.action_space,
-            hidden=self.hidden,
-            activation=self.activation,
-            log_std=self.log_std,
-            env=self.env,
-            generator=generator(seed, "weights"),
-        )
+        return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
 
     def train(self, run: Run) -> None:
         """Train in a run."""
