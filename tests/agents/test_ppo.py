@@ -95,6 +95,7 @@ def test_an_update_from_the_same_weights_and_rows_is_stable_baselines3s(env, val
         values=rows(buffer.values)[..., 0],
         advantages=rows(buffer.advantages)[..., 0],
         happened=torch.ones(1, 256, dtype=torch.bool),
+        memory=torch.zeros(1, 8, 0),
     )
     before = copy.deepcopy(ours)
     system.update(

@@ -23,6 +23,7 @@ ON_POLICY = {
     "a2c": A2C(steps=600, environments=4, updates=5),
     "trpo": TRPO(steps=600, rollout=25, environments=4, value_updates=8),
     "ppo": PPO(steps=600, rollout=25, environments=4),
+    "recurrent ppo": PPO(steps=600, rollout=25, environments=4, lstm=8, minibatches=2),
 }
 OFF_POLICY = {
     "dqn": DQN(steps=600, rollout=20, updates=4, batch=16, warmup=60, hidden=(16,), n_step=3, double=True, duelling=True),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from gymnasium.spaces import Space
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from rlhub.agents.agent import Agent
@@ -27,7 +27,10 @@ class ActorCritic(Agent):
         actor: puts out the distribution's parameters, but those that no observation changes.
         critic: puts out the value.
         log_std: a Gaussian's log standard deviations; empty for other distributions.
+        memory_width: numbers that a recurrent one carries from step to step (`recurrent.py`); none here.
     """
+
+    memory_width = 0
 
     def __init__(
         self,
@@ -62,7 +65,9 @@ class ActorCritic(Agent):
         draw = generator or torch.Generator().manual_seed(0)
         images = is_image(self.box)
         torso, features = torso_for(self.box)
-        sizes = [features] if images else [features, *hidden]
+        self.features = features
+        inputs = self.memory_width // 2 or features
+        sizes = [inputs] if images else [inputs, *hidden]
         outputs = self.distribution.width - self.distribution.state_independent
         self.normalise = Normalise(features) if normalise and not images else nn.Identity()
         self.torso = initialise(torso, generator=draw, last_gain=math.sqrt(2))
@@ -74,6 +79,30 @@ class ActorCritic(Agent):
         """The policy's parameters and the values."""
         features = self.normalise(self.torso(observations))
         return self.with_log_std(self.actor(features)), self.critic(features)[..., 0]
+
+    def remembering(
+        self, observations: Shaped[Tensor, "..."], memory: Float[Tensor, "... memory"]
+    ) -> tuple[Float[Tensor, "... width"], Float[Tensor, "... memory"]]:
+        """The policy's parameters for one step of all environments, and what is remembered from then on."""
+        return self.policy(observations), memory
+
+    def read(
+        self,
+        observations: Shaped[Tensor, "seeds rows ..."],
+        memory: Float[Tensor, "seeds environments memory"],
+        happened: Bool[Tensor, "seeds rows"],
+    ) -> tuple[Float[Tensor, "seeds rows width"], Float[Tensor, "seeds rows"]]:
+        """The policy's parameters and the values on a batch; recurrent agents go through its sequences."""
+        return self(observations)
+
+    def values(
+        self,
+        observations: Shaped[Tensor, "seeds rows environments ..."],
+        memory: Float[Tensor, "seeds environments memory"],
+        happened: Bool[Tensor, "seeds steps environments"],
+    ) -> Float[Tensor, "seeds rows environments"]:
+        """The values along a roll-out, whose last row of observations follows the last step."""
+        return self.value(observations.flatten(1, 2)).unflatten(1, observations.shape[1:3])
 
     @property
     def policy_parts(self) -> list[nn.Module | nn.Parameter]:
@@ -95,7 +124,10 @@ class ActorCritic(Agent):
 
     def actions(self, observations: Shaped[Tensor, "..."], *, generator: torch.Generator | None) -> Tensor:
         """The likeliest actions, or drawn ones."""
-        parameters = self.policy(observations)
+        return self.choose(self.policy(observations), generator)
+
+    def choose(self, parameters: Float[Tensor, "... width"], generator: torch.Generator | None) -> Tensor:
+        """The distributions' likeliest actions, or drawn ones."""
         if generator is None:
             return self.distribution.mode(parameters)
         return self.distribution.sample(parameters, self.distribution.noise(tuple(parameters.shape[:-1]), generator))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from rlhub.agents.networks import stacked, state_of
 from rlhub.agents.spaces import describe_space, flatten_batch, observation_box, space_of
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json, write_json
+from rlhub.core.memory import keep_freed_memory
 from rlhub.core.seeding import generator
 
 DESCRIPTION, WEIGHTS = "agent.json", "model.safetensors"
@@ -44,7 +45,9 @@ class Agent(nn.Module):
         """Actions as the algorithm's buffers hold them: the best ones, or with a generator drawn as in training."""
         raise NotImplementedError
 
-    @torch.no_grad()
+    def begin(self, rows: Bool[Tensor, "..."] | None = None) -> None:
+        """An episode begins, in these rows of what `actions` is asked for or in all: an agent with a memory forgets."""
+
     def act(self, observation: Any, *, generator: torch.Generator | None = None) -> Any:
         """The action for what the environment shows, in the form that its `step` takes.
 
@@ -52,9 +55,13 @@ class Agent(nn.Module):
             observation: one of the environment's.
             generator: draw the action from the policy with it; without one, the policy's best action.
         """
-        one = batch_of_one(self.observation_space, observation)
-        seen = torch.from_numpy(np.ascontiguousarray(flatten_batch(self.observation_space, one, 1)))
-        return self.to_environment(self.actions(seen.to(self.device), generator=generator).cpu().numpy())[0]
+        return self.act_each(batch_of_one(self.observation_space, observation), 1, generator=generator)[0]
+
+    @torch.no_grad()
+    def act_each(self, observations: Any, count: int, *, generator: torch.Generator | None = None) -> Any:
+        """The actions for a batch of so many observations, as `act` gives one's."""
+        seen = torch.from_numpy(np.ascontiguousarray(flatten_batch(self.observation_space, observations, count)))
+        return self.to_environment(self.actions(seen.to(self.device), generator=generator).cpu().numpy())
 
     def to_environment(self, actions: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """Actions as the environment takes them: discrete ones from where its space begins, continuous ones within its bounds and shape."""
@@ -123,6 +130,7 @@ class Crew:
 
     def __init__(self, agents: Sequence[Agent], seeds: Sequence[int]) -> None:
         """Stack freshly made agents of one shape."""
+        keep_freed_memory()
         self._ordinary, self.seeds = copy.deepcopy(agents[0]), tuple(seeds)
         self.together: Any = stacked(agents)
 

@@ -1,6 +1,6 @@
-"""Where batches of environments come from: EnvPool, the environment's own vector form, or Gymnasium's loop over copies.
+"""Where batches of environments come from: EnvPool, the environment's own vector form, Gymnasium's loop over copies, or PettingZoo.
 
-Whatever is behind it, a batch is a Gymnasium `VectorEnv` that resets an environment in the step *after* its episode's last one
+Whatever is behind it, a batch resets an environment in the step *after* its episode's last one
 (`AutoresetMode.NEXT_STEP`): the episode's last observation is always seen, and the step after it ignores its action.
 """
 
@@ -20,6 +20,7 @@ from gymnasium.error import Error as GymnasiumError
 from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from rlhub.agents.games import PREFIX, Game, Games, make_game
 from rlhub.core.errors import UserError
 from rlhub.core.system import function_in_file
 
@@ -30,16 +31,23 @@ PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar.gym"}
 
 @runtime_checkable
 class Backend(Protocol):
-    """A batch of environments that can begin again from seeds."""
+    """A batch of environments that can begin again from seeds.
+
+    Attributes:
+        observation_space: of one row.
+        action_space: of one row.
+        together: rows that share one world: a game's players.
+    """
 
     observation_space: Space[Any]
     action_space: Space[Any]
+    together: int
 
     def reset(self, seeds: Sequence[int]) -> Any:
         """Begin every environment anew from its own seed; the first observations."""
 
-    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
-        """Observations, rewards, terminated, truncated."""
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Observations, rewards, terminated, truncated, and where there was no transition."""
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -47,6 +55,8 @@ class Backend(Protocol):
 
 class Pool:
     """Environments in EnvPool's threads (Weng et al. 2022, arXiv:2206.10558), which is seeded where it is made."""
+
+    together = 1
 
     def __init__(self, name: str, count: int) -> None:
         """Environments of one of EnvPool's ids."""
@@ -58,12 +68,14 @@ class Pool:
     def reset(self, seeds: Sequence[int]) -> Any:
         """Begin every environment anew."""
         self._make(seeds)
+        self._over = np.zeros(self._count, dtype=bool)
         return self._pool.reset()[0]
 
-    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One step of all."""
         observations, rewards, terminated, truncated, _ = self._pool.step(actions)
-        return observations, rewards, terminated, truncated
+        begun, self._over = self._over, terminated | truncated
+        return observations, rewards, terminated, truncated, begun
 
     def close(self) -> None:
         """Stop the threads."""
@@ -78,34 +90,36 @@ class Pool:
 class Vector:
     """Any Gymnasium vector environment."""
 
+    together = 1
+
     def __init__(self, environments: "VectorEnv[Any, Any, Any]", name: str) -> None:
         """Take over a vector environment; `name` is for messages."""
         mode = environments.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if AutoresetMode(mode) is AutoresetMode.SAME_STEP:
             raise UserError(f"{name} resets in the step that ends an episode; make it with autoreset_mode=AutoresetMode.NEXT_STEP")
         self._environments, self._resets = environments, AutoresetMode(mode) is AutoresetMode.DISABLED
-        self._ended = np.zeros(environments.num_envs, dtype=bool)
+        self._over = np.zeros(environments.num_envs, dtype=bool)
         self.observation_space = environments.single_observation_space
         self.action_space = environments.single_action_space
 
     def reset(self, seeds: Sequence[int]) -> Any:
         """Begin every environment anew; one that has a single generator for all takes the first seed."""
-        self._ended[:] = False
+        self._over = np.zeros_like(self._over)
         # A loop over copies takes a list, Atari's an array, and those with a single generator one number.
         for form in (list(seeds), np.array(seeds)):
             with suppress(TypeError, GymnasiumError):
                 return self._environments.reset(seed=cast(Any, form))[0]
         return self._environments.reset(seed=seeds[0])[0]
 
-    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One step of all."""
         observations, rewards, terminated, truncated, _ = self._environments.step(actions)
-        if self._resets:
-            if self._ended.any():
-                observations = self._environments.reset(options={"reset_mask": self._ended})[0]
-                rewards, terminated, truncated = (np.where(self._ended, 0, part) for part in (rewards, terminated, truncated))
-            self._ended = (terminated | truncated).astype(bool)
-        return observations, rewards, terminated, truncated
+        begun = self._over
+        if self._resets and begun.any():
+            observations = self._environments.reset(options={"reset_mask": begun})[0]
+            rewards, terminated, truncated = (np.where(begun, 0, part) for part in (rewards, terminated, truncated))
+        self._over = (terminated | truncated).astype(bool)
+        return observations, rewards, terminated, truncated, begun
 
     def close(self) -> None:
         """Close every environment."""
@@ -117,9 +131,10 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
 
     Args:
         env: a Gymnasium id (`LunarLander-v3`, `ALE/Pong-v5`, `MinAtar/Breakout-v1`, `module:Id-v0`), with options for its constructor after
-            a question mark (`LunarLander-v3?enable_wind=true`), or `path/to/file.py:function` for a function that takes a number and gives
-            that many environments, as a Gymnasium vector environment.
-        count: how many.
+            a question mark (`LunarLander-v3?enable_wind=true`); a PettingZoo parallel environment (`PettingZoo/sisl/pursuit_v5`, see
+            `games.make_game`); or `path/to/file.py:function` for a function that takes a number and gives that many environments, as a
+            Gymnasium vector environment or a list of PettingZoo parallel ones.
+        count: how many; a game counts once, and has a row for each player.
         pool: EnvPool may serve them.
 
     Raises:
@@ -128,18 +143,22 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
     name, options = named(env)
     if ".py:" in name:
         return adapted(function_in_file(name, "environment")(count, **options), count, name)
+    if name.startswith(PREFIX):
+        return Games([make_game(name, **options) for _ in range(count)])
     if pool and not options and prefers_pool(name):
         return Pool(name, count)
     return Vector(making(name, options, lambda: gymnasium.make_vec(name, num_envs=count, **options)), name)
 
 
-def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any]":
-    """One environment as Gymnasium makes it, to be watched or measured in.
+def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any] | Game":
+    """One environment as Gymnasium or PettingZoo makes it, to be watched or measured in.
 
     Raises:
         UserError: as `make_backend`.
     """
     name, options = named(env)
+    if name.startswith(PREFIX):
+        return make_game(name, **options, **further)
     return making(name, options, lambda: gymnasium.make(name, **options, **further))
 
 
@@ -209,7 +228,10 @@ def adapted(made: Any, count: int, name: str) -> Backend:
         if made.num_envs != count:
             raise UserError(f"{name} gave {made.num_envs} environments where {count} were asked for")
         return Vector(made, name)
-    raise UserError(f"{name} gave a {type(made).__name__}; it must give a gymnasium VectorEnv")
+    if isinstance(made, list) and len(made) == count and all(hasattr(game, "possible_agents") for game in made):
+        return Games([Game(game, name) for game in made])
+    wanted = f"a gymnasium VectorEnv, or a list of {count} PettingZoo ParallelEnvs"
+    raise UserError(f"{name} gave a {type(made).__name__}; it must give {wanted}")
 
 
 def value_of(text: str) -> Any:

@@ -82,7 +82,7 @@ class DDPG:
         actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
         target = Target(agent, [critic.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
         replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
-        bout = self.rollout * self.environments
+        bout = self.rollout * environments.copies
 
         for step in run.resume(
             self.steps,
@@ -109,7 +109,7 @@ class DDPG:
     ) -> None:
         """Steps in all environments, into the memory."""
         replay.begin(environments)
-        shape = (self.environments, agent.count)
+        shape = (environments.copies, agent.count)
         for _ in range(self.rollout):
             if at_random:
                 actions = evenly(shape, draws)

@@ -105,7 +105,7 @@ class DQN:
         stepper = Stepper(Parameters([online], len(run.seeds)), self.learning_rate)
         target = Target(online, [stepper.parameters], lambda network: [[network]])
         replay = self.replay(environments, seeds=len(run.seeds))
-        stride = self.rollout * self.environments
+        stride = self.rollout * environments.copies
 
         for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, target=target, replay=replay, environments=environments):
             self.act(online, environments, replay, run.seeds, step - stride)
@@ -122,13 +122,13 @@ class DQN:
 
     def act(self, online: QNetwork, environments: Environments, replay: Replay, seeds: tuple[int, ...], step: int) -> None:
         """Epsilon-greedy steps in all environments, into the memory."""
-        shape = (self.rollout, self.environments)
+        shape = (self.rollout, environments.copies)
         draws = [generator(seed, "actions", step) for seed in seeds]
         at_random = torch.stack([torch.rand(shape, generator=draw) for draw in draws], 1)
         choices = torch.stack([torch.randint(online.count, shape, generator=draw) for draw in draws], 1)
         replay.begin(environments)
         for place in range(self.rollout):
-            explores = at_random[place] < self.epsilon_at(step + place * self.environments)
+            explores = at_random[place] < self.epsilon_at(step + place * environments.copies)
             with torch.inference_mode():
                 best = online(replay.newest).argmax(-1)
             actions = torch.where(explores, choices[place], best)

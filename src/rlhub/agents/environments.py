@@ -34,7 +34,7 @@ class Step:
         rewards: for the action just taken; 0 where the episode has just begun anew.
         terminated: the episode ended and nothing comes after.
         truncated: the episode was cut off; its state has a value like any other.
-        begun: the environment began anew in this step, so there was no transition.
+        begun: the environment began anew in this step, or a game's player waits for that, so there was no transition.
     """
 
     observations: Shaped[np.ndarray, "environments ..."]
@@ -69,8 +69,8 @@ class Environments:
     Attributes:
         env: the environment's id.
         seeds: whose environments they are.
-        copies: how many each seed has.
-        count: how many there are.
+        copies: rows that each seed has: its environments, or all players of its games.
+        count: rows there are.
         observation_space: of one copy.
         box: observations as one array: discrete ones, dictionaries and tuples become a vector.
         action_space: of one copy.
@@ -83,13 +83,15 @@ class Environments:
 
         Args:
             env: see `make_backend`.
-            copies: how many each seed has.
+            copies: environments of each seed; of games, each has a row for every player.
             seeds: what the environments' own seeds derive from; those of one seed lie side by side.
             restart_every: steps after which all begin anew; by default twenty of the longest episodes.
             pool: EnvPool may serve them.
         """
-        self.env, self.seeds, self.copies, self.count = env, tuple(seeds), copies, copies * len(seeds)
-        self._backend = make_backend(env, self.count, pool=pool)
+        self.env, self.seeds = env, tuple(seeds)
+        self._backend = make_backend(env, copies * len(seeds), pool=pool)
+        self.copies = copies * self._backend.together
+        self.count = self.copies * len(seeds)
         self.observation_space: Space[Any] = self._backend.observation_space
         self.box = observation_box(self.observation_space, env)
         self.action_space = self._backend.action_space
@@ -156,32 +158,30 @@ class Environments:
         own = [derive(seed, "environments", self._restarts, copy) % 2**31 for seed in self.seeds for copy in range(self.copies)]
         raw = self._backend.reset(own)
         self.observations = flatten_batch(self.observation_space, raw, self.count)
-        self._over = np.zeros(self.count, dtype=bool)
         self._returns = np.zeros(self.count)
         self._lengths = np.zeros(self.count, dtype=np.int64)
 
     def _act(self, actions: np.ndarray) -> Step:
-        raw, rewards, terminated, truncated = self._backend.step(actions)
+        raw, rewards, terminated, truncated, begun = self._backend.step(actions)
         self.observations = flatten_batch(self.observation_space, raw, self.count)
-        begun = self._over
         if not np.isfinite(rewards.sum()) or (self.observations.dtype.kind == "f" and not np.isfinite(self.observations.sum())):
             self._check(rewards)
         self._returns += rewards
         self._lengths += ~begun
-        self._over = terminated | truncated
-        if self._over.any():
-            self._record()
+        over = terminated | truncated
+        if over.any():
+            self._record(over)
         if len(self._actions) == self._restart_every:
             truncated = ~terminated & ~begun
         return Step(self.observations, rewards, terminated, truncated, begun)
 
-    def _record(self) -> None:
-        for place in self._over.nonzero()[0].tolist():
+    def _record(self, over: Bool[np.ndarray, " environments"]) -> None:
+        for place in over.nonzero()[0].tolist():
             self.episodes.places.append(place)
             self.episodes.returns.append(float(self._returns[place]))
             self.episodes.lengths.append(int(self._lengths[place]))
-        self._returns[self._over] = 0
-        self._lengths[self._over] = 0
+        self._returns[over] = 0
+        self._lengths[over] = 0
 
     def _check(self, rewards: np.ndarray) -> None:
         """Say which environment shows what no agent can learn from."""

@@ -37,17 +37,19 @@ def evaluate(agent: Agent, env: str, *, episodes: int = 100, seed: int = 0, draw
         seed: of the environments and of drawn actions.
         draw: draw actions from the policy as in training, instead of taking its best ones.
     """
-    copies = min(16, episodes)
+    environments = Environments(env, min(16, episodes), seeds=[derive(seed, "evaluation")], restart_every=2**62, pool=False)
+    copies = environments.copies
     each = -(-episodes // copies)
-    environments = Environments(env, copies, seeds=[derive(seed, "evaluation")], restart_every=2**62, pool=False)
     noise = generator(seed, "evaluation") if draw else None
     counts = np.zeros(copies, dtype=np.int64)
     returns, lengths = [], []
+    agent.begin()
     with progress(f"episodes of {env}", copies * each) as task:
         while counts.min() < each:
             with torch.inference_mode():
                 actions = agent.actions(torch.from_numpy(environments.observations), generator=noise)
-            environments.step(agent.to_environment(actions.numpy()))
+            after = environments.step(agent.to_environment(actions.numpy()))
+            agent.begin(torch.from_numpy(after.begun))
             ended = environments.take_episodes()
             for place, total, length in zip(ended.places, ended.returns, ended.lengths, strict=True):
                 if counts[place] < each:

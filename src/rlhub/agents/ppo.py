@@ -15,6 +15,7 @@ from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.recurrent import RecurrentActorCritic
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.scaling import RewardScale
 from rlhub.core.errors import UserError
@@ -50,6 +51,7 @@ class PPO:
         normalise_observations: take out their running mean and variance.
         normalise_rewards: divide rewards by the running standard deviation of their discounted sum.
         log_std: log standard deviation of continuous actions to begin with.
+        lstm: cells of an LSTM before policy and value function, for tasks where one observation doesn't tell enough; 0 has none.
     """
 
     env: str = "CartPole-v1"
@@ -75,6 +77,7 @@ class PPO:
     normalise_observations: bool = False
     normalise_rewards: bool = False
     log_std: float = 0.0
+    lstm: int = 0
 
     load_model = staticmethod(load_agent)
     trains_several: ClassVar[bool] = True
@@ -82,15 +85,18 @@ class PPO:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout epochs minibatches"
-        amounts = "discount decay value_clip value_weight entropy_weight kl_stop max_norm"
+        amounts = "discount decay value_clip value_weight entropy_weight kl_stop max_norm lstm"
         check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate clip"})
-        if self.minibatches > self.rollout * self.environments:
-            rows = self.rollout * self.environments
-            raise UserError(f"minibatches is {self.minibatches}, but a roll-out has only {rows} rows to share out")
+        whole, what = (self.environments, "environments") if self.lstm else (self.rollout * self.environments, "rows")
+        if self.minibatches > whole:
+            raise UserError(f"minibatches is {self.minibatches}, but a roll-out has only {whole} {what} to share out")
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return first_agent(ActorCritic, self, environments, seed, normalise=self.normalise_observations, log_std=self.log_std)
+        settings = {"normalise": self.normalise_observations, "log_std": self.log_std}
+        if self.lstm:
+            return first_agent(RecurrentActorCritic, self, environments, seed, lstm=self.lstm, **settings)
+        return first_agent(ActorCritic, self, environments, seed, **settings)
 
     def train(self, run: Run) -> None:
         """Train in a run."""
@@ -99,9 +105,11 @@ class PPO:
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, eps=1e-5)
         rollout = Rollout(environments, agent, steps=self.rollout)
-        scale = RewardScale(len(run.seeds), self.environments, discount=self.discount)
+        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount)
 
-        for step in run.resume(self.steps, by=rollout.rows, agent=crew, stepper=stepper, scale=scale, environments=environments):
+        parts = {"agent": crew, "stepper": stepper, "scale": scale, "rollout": rollout, "environments": environments}
+
+        for step in run.resume(self.steps, by=rollout.rows, **parts):
             rollout.collect(step)
             if self.normalise_rewards:
                 rollout.scale_rewards(scale)
@@ -111,7 +119,7 @@ class PPO:
                 near = self.update(agent, stepper, rows, progress=(step - rollout.rows) / self.steps, near=near)
                 if self.kl_stop and not near.any():
                     break
-            run.log(step, **self.describe(agent, batch), **environments.told())
+            run.log(step, **self.describe(agent, rows), **environments.told())
             if self.normalise_observations:
                 agent.observe(batch.observations)
 
@@ -135,7 +143,7 @@ class PPO:
         weights = row_weights(batch.happened)
         advantages = standardised(batch.advantages, weights) if self.normalise_advantages else batch.advantages
 
-        policy, values = agent(batch.observations)
+        policy, values = agent.read(batch.observations, batch.memory, batch.happened)
         log_ratio = agent.distribution.log_prob(policy, batch.actions) - batch.log_probs
         losses = clipped_surrogate(log_ratio, advantages, clip=clip)
         losses = losses + self.value_weight * clipped_value_error(values, batch.values, batch.returns, clip=self.value_clip)
@@ -150,8 +158,8 @@ class PPO:
 
     @torch.no_grad()
     def describe(self, agent: ActorCritic, batch: Batch) -> dict[str, Float[Tensor, " seeds"]]:
-        """Where the updates have led on the roll-out they came from: mean squared value error, entropy, KL from the policy that acted."""
-        policy, values = agent(batch.observations)
+        """Where the updates have led on rows that they came from: mean squared value error, entropy, KL from the policy that acted."""
+        policy, values = agent.read(batch.observations, batch.memory, batch.happened)
         log_ratio = agent.distribution.log_prob(policy, batch.actions) - batch.log_probs
         parts = {
             "value_loss": (values - batch.returns).square(),

@@ -1,7 +1,8 @@
 """What a policy did in a batch of environments, row by row in preallocated memory."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ class Rollout:
         terminated: the episode ended by itself.
         truncated: the episode was cut off.
         begun: the environment began anew in place of acting, so that the row is no transition.
+        parameters: of the distributions that the actions were drawn from.
+        memory: what a recurrent agent remembered before the first row; of no width for others.
     """
 
     def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int) -> None:
@@ -40,7 +43,11 @@ class Rollout:
         self.actions: Shaped[Tensor, "seeds steps environments ..."] = torch.zeros(*shape, *example.shape, dtype=example.dtype)
         self.rewards: Float[Tensor, "seeds steps environments"] = torch.zeros(shape)
         self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+        self.parameters: Float[Tensor, "seeds steps environments width"] = torch.zeros(*shape, agent.distribution.width)
+        self.memory: Float[Tensor, "seeds environments memory"] = torch.zeros(seeds, self.count, agent.memory_width)
+        self._remembered = self.memory.clone()
 
+    @torch.no_grad()
     def collect(self, step: int) -> None:
         """Act with the policy as it is and write down what happens; each seed draws from its own generator of this step."""
         act, environments = self._agent, self._environments
@@ -49,14 +56,16 @@ class Rollout:
         rows = self.observations.numpy()
         columns = [part.numpy() for part in (self.rewards, self.terminated, self.truncated, self.begun)]
         rows[:, 0] = environments.observations.reshape(rows[:, 0].shape)
+        self.memory = self._remembered
         for place in range(self.steps):
-            with torch.inference_mode():
-                actions = act.distribution.sample(act.policy(self.observations[:, place]), noise[:, place])
-            self.actions[:, place] = actions
+            parameters, remembered = act.remembering(self.observations[:, place], self._remembered)
+            actions = act.distribution.sample(parameters, noise[:, place])
+            self.parameters[:, place], self.actions[:, place] = parameters, actions
             after = environments.step(act.to_environment(actions.flatten(0, 1).numpy()))
             rows[:, place + 1] = after.observations.reshape(rows[:, 0].shape)
             for column, values in zip(columns, (after.rewards, after.terminated, after.truncated, after.begun), strict=True):
                 column[:, place] = values.reshape(len(environments.seeds), self.count)
+            self._remembered = remembered * self.happened[:, place, :, None] if act.memory_width else remembered
 
     @property
     def rows(self) -> int:
@@ -70,19 +79,27 @@ class Rollout:
     @torch.no_grad()
     def batch(self, *, discount: float, decay: float) -> "Batch":
         """The rows with what updates need of the policy that acted, and advantages (`generalised_advantages`)."""
-        agent, observations = self._agent, self.observations[:, :-1].flatten(1, 2)
-        values = agent.value(self.observations.flatten(1, 2)).unflatten(1, (self.steps + 1, -1))
-        actions = self.actions.flatten(1, 2)
+        agent = self._agent
+        values = agent.values(self.observations, self.memory, self.happened)
         in_time = (part.transpose(0, 1) for part in (self.rewards, values, self.terminated, self.truncated))
         advantages = generalised_advantages(*in_time, discount=discount, decay=decay).transpose(0, 1)
         return Batch(
-            observations=observations,
-            actions=actions,
-            log_probs=agent.distribution.log_prob(agent.policy(observations), actions),
+            observations=self.observations[:, :-1].flatten(1, 2),
+            actions=self.actions.flatten(1, 2),
+            log_probs=agent.distribution.log_prob(self.parameters, self.actions).flatten(1, 2),
             values=values[:, :-1].flatten(1, 2),
             advantages=advantages.flatten(1, 2),
             happened=self.happened.flatten(1, 2),
+            memory=self.memory,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a recurrent agent remembers."""
+        return {"memory": self._remembered}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put it back."""
+        self._remembered = state["memory"].clone()
 
     @property
     def happened(self) -> Bool[Tensor, "seeds steps environments"]:
@@ -101,6 +118,8 @@ class Batch:
         values: V(s) at that time.
         advantages: estimates of A(s, a).
         happened: rows that are transitions; the others take no part.
+        memory: what a recurrent agent remembered before each environment's first row. The rows are whole sequences then, those of all
+            environments at one time side by side.
     """
 
     observations: Shaped[Tensor, "seeds rows ..."]
@@ -109,6 +128,7 @@ class Batch:
     values: Float[Tensor, "seeds rows"]
     advantages: Float[Tensor, "seeds rows"]
     happened: Bool[Tensor, "seeds rows"]
+    memory: Float[Tensor, "seeds environments memory"]
 
     @property
     def rows(self) -> int:
@@ -121,21 +141,33 @@ class Batch:
         return self.advantages + self.values
 
     def minibatches(self, count: int, *, epochs: int, seeds: Sequence[int], step: int) -> Iterator["Batch"]:
-        """Every epoch's shares of the rows, each seed's in an order of its own that changes with the epoch."""
+        """Every epoch's shares of the rows, each seed's in an order of its own that changes with the epoch.
+
+        For recurrent agents it is environments, with all their rows, that are shared out.
+        """
+        recurrent = self.memory.shape[2] > 0
+        whole = self.memory.shape[1] if recurrent else self.rows
         for epoch in range(epochs):
-            orders = [torch.randperm(self.rows, generator=generator(seed, "minibatches", epoch, step)) for seed in seeds]
-            for rows in torch.stack(orders).chunk(count, 1):
-                yield self.select(rows)
+            orders = [torch.randperm(whole, generator=generator(seed, "minibatches", epoch, step)) for seed in seeds]
+            for share in torch.stack(orders).chunk(count, 1):
+                yield self.of_environments(share) if recurrent else self.select(share)
 
     def select(self, rows: Int[Tensor, "seeds chosen"]) -> "Batch":
         """Other rows of each seed."""
-        return Batch(**{name: pick(part, rows) for name, part in vars(self).items()})
+        parts = {name: pick(part, rows) for name, part in vars(self).items() if name != "memory"}
+        return Batch(**parts, memory=self.memory)
+
+    def of_environments(self, places: Int[Tensor, "seeds chosen"]) -> "Batch":
+        """All rows of some environments of each seed."""
+        count = self.memory.shape[1]
+        starts = torch.arange(0, self.rows, count)[:, None]
+        return replace(self.select((places[:, None] + starts).flatten(1)), memory=pick(self.memory, places))
 
 
 def pick(part: Shaped[Tensor, "seeds rows ..."], rows: Int[Tensor, "seeds chosen"]) -> Shaped[Tensor, "seeds chosen ..."]:
     """Each seed's own rows."""
     if len(rows) == 1:
-        return part[:, rows[0]]
+        return part.index_select(1, rows[0])
     offsets = torch.arange(len(rows))[:, None] * part.shape[1]
     return part.flatten(0, 1)[(rows + offsets).flatten()].unflatten(0, rows.shape)
 

@@ -91,7 +91,7 @@ class SAC:
         learners = Learners(agent, len(run.seeds), self)
         actions = agent.no_action.expand(environments.count, *agent.no_action.shape)
         replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity)
-        bout = self.rollout * self.environments
+        bout = self.rollout * environments.copies
 
         for step in run.resume(
             self.steps, by=bout * self.log_every, agent=crew, learners=learners, replay=replay, environments=environments
@@ -109,10 +109,10 @@ class SAC:
         replay.begin(environments)
         for _ in range(self.rollout):
             if at_random:
-                actions = agent.at_random(self.environments, draws)
+                actions = agent.at_random(environments.copies, draws)
             else:
                 with torch.inference_mode():
-                    actions = agent.drawn(replay.newest, agent.noise(self.environments, draws))
+                    actions = agent.drawn(replay.newest, agent.noise(environments.copies, draws))
             replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     def update(

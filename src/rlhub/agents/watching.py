@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from rlhub.agents.agent import Agent
 from rlhub.agents.backends import make_one
+from rlhub.agents.games import Game
 from rlhub.core.errors import UserError
 from rlhub.core.files import writing
 from rlhub.core.seeding import derive, generator
@@ -24,7 +25,7 @@ class Film:
     Attributes:
         frames: pictures, the first before the first action.
         rate: pictures a second.
-        total: the episode's return.
+        total: the episode's return; the mean of a game's players'.
     """
 
     frames: list[UInt8[np.ndarray, "height width 3"]]
@@ -37,7 +38,7 @@ def film(agent: Agent, env: str, *, seed: int = 0, draw: bool = False, longest: 
 
     Args:
         agent: the agent.
-        env: a Gymnasium id that can be drawn (`render_mode="rgb_array"`).
+        env: an environment or game that can be drawn (`render_mode="rgb_array"`).
         seed: of the environment and of drawn actions.
         draw: draw actions from the policy as in training, instead of taking its best ones.
         longest: steps after which the film ends in any case.
@@ -47,13 +48,19 @@ def film(agent: Agent, env: str, *, seed: int = 0, draw: bool = False, longest: 
     """
     environment = make_one(env, render_mode="rgb_array")
     noise = generator(seed, "watching") if draw else None
-    observation, _ = environment.reset(seed=derive(seed, "watching") % 2**31)
+    agent.begin()
+    begins = derive(seed, "watching") % 2**31
+    observation = environment.reset(begins) if isinstance(environment, Game) else environment.reset(seed=begins)[0]
     frames, total = [picture(environment, env)], 0.0
     for _ in range(longest):
-        observation, reward, terminated, truncated, _ = environment.step(agent.act(observation, generator=noise))
+        if isinstance(environment, Game):
+            observation, rewards, _, _ = environment.step(agent.act_each(observation, environment.players, generator=noise))
+            total, over = total + float(rewards.mean()), not environment.playing.any()
+        else:
+            observation, reward, terminated, truncated, _ = environment.step(agent.act(observation, generator=noise))
+            total, over = total + float(reward), terminated or truncated
         frames.append(picture(environment, env))
-        total += float(reward)
-        if terminated or truncated:
+        if over:
             break
     environment.close()
     return Film(frames=frames, rate=int(environment.metadata.get("render_fps", 30)), total=total)
