@@ -16,7 +16,7 @@ in the environment sets the number of repeats, ONLY the one comparison to make.
 
 A side's peak memory is measured in a process of its own: the script is started again with RLHUB_BENCH_SIDE set, and `compare` then prepares
 and runs that side only; so call `compare` in the same order each time and do nothing heavy beside it. What a side's run returns, if it is a
-dict of numbers, is kept in the JSON (agreement, loss).
+dict of numbers, is kept in the JSON (agreement, loss); "seconds" among them counts in place of the time that the whole run took.
 """
 
 import datetime
@@ -37,7 +37,7 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 SIDE = "RLHUB_BENCH_SIDE"
-PACKAGES = ("rlhub", "torch", "transformers", "trl", "peft", "transformer-lens", "accelerate")
+PACKAGES = ("rlhub", "torch", "transformers", "trl", "peft", "transformer-lens", "accelerate", "gymnasium", "envpool", "stable-baselines3")
 
 
 def compare(
@@ -63,7 +63,7 @@ def compare(
         target: the ratio of peer's time to ours that is to be reached.
         work: how much one run does, and of what: (4096, "tokens") adds a rate.
         memory: measure each side's peak memory in a process of its own.
-        facts: what was measured, for the record.
+        facts: what was measured, for the record; what takes work to find out is a function, called at the end.
 
     Returns:
         What was written.
@@ -87,14 +87,14 @@ def compare(
     for repeat in range(repeats):
         for side, run in runs.items():
             started, used = time.perf_counter(), time.process_time()
-            returned[side] = run()
-            seconds[side].append(time.perf_counter() - started)
+            told = returned[side] = run()
+            seconds[side].append(told["seconds"] if isinstance(told, dict) and "seconds" in told else time.perf_counter() - started)
             processor[side].append(time.process_time() - used)
             _say(f"{name}: repeat {repeat + 1}/{repeats} {side} {seconds[side][-1]:.3f} s")
     medians = {side: statistics.median(times) for side, times in seconds.items()}
     result = {
         "name": name,
-        "facts": dict(facts or {}),
+        "facts": {what: fact() if callable(fact) else fact for what, fact in (facts or {}).items()},
         "sides": {
             side: {
                 "seconds": seconds[side],

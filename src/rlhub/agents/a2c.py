@@ -16,6 +16,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 
@@ -72,12 +73,13 @@ class A2C:
         """The first agent of a seed."""
         return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: ActorCritic = crew.together
-        stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, kind="rmsprop", alpha=0.99, eps=1e-5)
+        stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, kind="rmsprop", smoothing=(0.0, 0.99), eps=1e-5)
         rollout = Rollout(environments, agent, steps=self.rollout)
         stride = self.updates * rollout.rows
 

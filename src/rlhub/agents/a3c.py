@@ -21,6 +21,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters
 from rlhub.agents.rollout import Batch, Rollout, row_weights
 from rlhub.core.errors import UserError
+from rlhub.core.processor import small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
@@ -229,11 +230,17 @@ def serve(system: A3C, agent: ActorCritic, shared: Shared, seed: int, pipe: Any)
     """A worker's process: bouts of work for as long as the other end asks for them."""
     torch.set_num_threads(1)
     try:
-        environments = Environments(system.env, 1, seeds=[derive(seed, "from", shared.steps)])
-        learner = Learner(system, agent, environments, seed)
-        while True:
-            pipe.send(learner.work(shared, pipe.recv()))
+        with small_networks():
+            work_for(system, agent, shared, seed, pipe)
     except EOFError:
         return
     except UserError as error:
         pipe.send(error)
+
+
+def work_for(system: A3C, agent: ActorCritic, shared: Shared, seed: int, pipe: Any) -> None:
+    """Bouts of work, until the pipe is closed."""
+    environments = Environments(system.env, 1, seeds=[derive(seed, "from", shared.steps)])
+    learner = Learner(system, agent, environments, seed)
+    while True:
+        pipe.send(learner.work(shared, pipe.recv()))

@@ -18,7 +18,6 @@ from rlhub.agents.networks import stacked, state_of
 from rlhub.agents.spaces import describe_space, flatten_batch, observation_box, space_of
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json, write_json
-from rlhub.core.memory import keep_freed_memory
 from rlhub.core.seeding import generator
 
 DESCRIPTION, WEIGHTS = "agent.json", "model.safetensors"
@@ -130,7 +129,6 @@ class Crew:
 
     def __init__(self, agents: Sequence[Agent], seeds: Sequence[int]) -> None:
         """Stack freshly made agents of one shape."""
-        keep_freed_memory()
         self._ordinary, self.seeds = copy.deepcopy(agents[0]), tuple(seeds)
         self.together: Any = stacked(agents)
 

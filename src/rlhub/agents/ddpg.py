@@ -18,6 +18,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
@@ -43,6 +44,7 @@ class DDPG:
         exploration: standard deviation of the noise on actions, which lie in [-1, 1].
         hidden: widths of the hidden layers.
         activation: tanh, relu, elu or silu.
+        products: matrix products' factors in fp32, or rounded to bf16, which newer processors multiply several times as fast.
     """
 
     env: str = "Pendulum-v1"
@@ -60,6 +62,7 @@ class DDPG:
     exploration: float = 0.1
     hidden: tuple[int, ...] = (256, 256)
     activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
     trains_several: ClassVar[bool] = True
@@ -73,6 +76,7 @@ class DDPG:
         """The first agent of a seed."""
         return first_agent(DeterministicAgent, self, environments, seed, critics=1)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)

@@ -18,6 +18,7 @@ from rlhub.agents.q_network import QNetwork
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
 from rlhub.core.errors import UserError
+from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
@@ -44,6 +45,7 @@ class DQN:
         max_norm: gradients are scaled down to this norm; 0 never.
         hidden: widths of the hidden layers, for observations that are vectors.
         activation: tanh, relu, elu or silu.
+        products: matrix products' factors in fp32, or rounded to bf16, which newer processors multiply several times as fast.
         double: the network chooses the next action and the target only values it.
         duelling: the network has a value and advantages by themselves.
         n_step: rewards that are added up before the value counts.
@@ -70,6 +72,7 @@ class DQN:
     max_norm: float = 10.0
     hidden: tuple[int, ...] = (256, 256)
     activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    products: Products = "fp32"
     double: bool = False
     duelling: bool = False
     n_step: int = 1
@@ -97,6 +100,7 @@ class DQN:
         support = (self.lowest, self.highest, self.atoms) if self.atoms else None
         return first_agent(QNetwork, self, environments, seed, duelling=self.duelling, support=support)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)

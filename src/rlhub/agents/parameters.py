@@ -10,8 +10,10 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
 
-Optimiser = Literal["adam", "rmsprop", "sgd"]
+Optimiser = Literal["adam", "rmsprop"]
 
 
 class Parameters:
@@ -69,30 +71,40 @@ class Parameters:
 
     def clip(self, largest: float) -> Float[Tensor, " seeds"]:
         """Scale each seed's gradient down to a norm, and tell what its norm was."""
-        norms = self.sum(self.gradients.square()).sqrt()
+        norms = torch.linalg.vector_norm(self.gradients)[None] if self._owner is None else self.sum(self.gradients.square()).sqrt()
         if largest:
             self.gradients.mul_(self.spread((largest / (norms + 1e-6)).clamp_(max=1.0)))
         return norms
 
 
 class Stepper:
-    """An optimiser over flat parameters.
+    """An optimiser over flat parameters, by torch's own functions: its classes cost a second of imports, and as much time as the step.
 
     Attributes:
         parameters: what it changes.
     """
 
-    def __init__(self, parameters: Parameters, learning_rate: float, *, kind: Optimiser = "adam", **options: Any) -> None:
-        """Make the optimiser; `options` are those of torch's."""
-        self.parameters = parameters
-        whole = self._whole = nn.Parameter(parameters.values)
-        whole.grad = parameters.gradients
-        if kind == "adam":
-            self._optimiser: torch.optim.Optimizer = torch.optim.Adam([whole], lr=learning_rate, fused=True, **options)
-        elif kind == "rmsprop":
-            self._optimiser = torch.optim.RMSprop([whole], lr=learning_rate, foreach=False, **options)
-        else:
-            self._optimiser = torch.optim.SGD([whole], lr=learning_rate, **options)
+    def __init__(
+        self,
+        parameters: Parameters,
+        learning_rate: float,
+        *,
+        kind: Optimiser = "adam",
+        smoothing: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        """Make the optimiser.
+
+        Args:
+            parameters: what it changes.
+            learning_rate: step size, where a step brings none of its own.
+            kind: Adam (Kingma & Ba 2015, arXiv:1412.6980) or RMSProp (Tieleman & Hinton 2012).
+            smoothing: decay of the running gradients and of their running squares; RMSProp has only the latter.
+            eps: what is added to the root of the squares.
+        """
+        self.parameters, self._rate, self._kind, self._smoothing, self._eps = parameters, learning_rate, kind, smoothing, eps
+        self._steps = torch.zeros(())
+        self._means, self._squares = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
 
     def step(
         self,
@@ -108,7 +120,7 @@ class Stepper:
             loss: summed over the seeds, whose gradients don't touch each other.
             max_norm: each seed's gradient is scaled down to this norm; 0 never.
             learning_rate: of this step, where it changes.
-            moving: seeds that take the step; the others stay as they are, their optimiser's averages included. By default all.
+            moving: seeds that take the step; the others stay as they are, their running averages included. By default all.
 
         Returns:
             Each seed's gradient norm before it was scaled down.
@@ -116,22 +128,34 @@ class Stepper:
         self.parameters.gradients.zero_()
         loss.backward()
         norms = self.parameters.clip(max_norm)
-        if learning_rate is not None:
-            self._optimiser.param_groups[0]["lr"] = learning_rate
+        rate = self._rate if learning_rate is None else learning_rate
         if moving is None or bool(moving.all()):
-            self._optimiser.step()
+            self._descend(rate)
         elif moving.any():
-            numbers = [self.parameters.values, *(part for part in self._optimiser.state[self._whole].values() if part.ndim)]
+            numbers = [self.parameters.values, self._means, self._squares]
             before = [part.clone() for part in numbers]
-            self._optimiser.step()
+            self._descend(rate)
             for part, earlier in zip(numbers, before, strict=True):
                 part.copy_(torch.where(self.parameters.spread(moving), part, earlier))
         return norms
 
+    @torch.no_grad()
+    def _descend(self, rate: float) -> None:
+        values, gradients = [self.parameters.values], [self.parameters.gradients]
+        shared: dict[str, Any] = {"lr": rate, "eps": self._eps, "weight_decay": 0.0, "maximize": False}
+        if self._kind == "adam":
+            beta1, beta2 = self._smoothing
+            means, squares, steps = [self._means], [self._squares], [self._steps]
+            adam(values, gradients, means, squares, [], steps, fused=True, amsgrad=False, beta1=beta1, beta2=beta2, **shared)
+        else:
+            squares, steps, decay = [self._squares], [self._steps], self._smoothing[1]
+            rmsprop(values, gradients, squares, [], [], steps, foreach=False, alpha=decay, momentum=0, centered=False, **shared)
+
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's own state; parameters are the network's."""
-        return self._optimiser.state_dict()
+        """The running averages; parameters are the network's."""
+        return {"steps": self._steps, "means": self._means, "squares": self._squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put it back."""
-        self._optimiser.load_state_dict(state)
+        """Put them back."""
+        for name, part in self.state_dict().items():
+            part.copy_(state[name])

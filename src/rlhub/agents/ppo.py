@@ -19,6 +19,7 @@ from rlhub.agents.recurrent import RecurrentActorCritic
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.scaling import RewardScale
 from rlhub.core.errors import UserError
+from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 
@@ -98,6 +99,7 @@ class PPO:
             return first_agent(RecurrentActorCritic, self, environments, seed, lstm=self.lstm, **settings)
         return first_agent(ActorCritic, self, environments, seed, **settings)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)

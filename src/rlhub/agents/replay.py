@@ -122,26 +122,26 @@ class Replay:
 
         Rewards are added up until an episode ends or the newest row is reached, whichever comes first.
         """
-        seeds = torch.arange(self.seeds)[:, None]
         rows, copies = places // self.count, places % self.count
-        rewards = self.rewards[rows, seeds, copies]
-        discounts = torch.full_like(rewards, discount)
-        ended = self.terminated[rows, seeds, copies] | self.truncated[rows, seeds, copies]
-        discounts.masked_fill_(self.terminated[rows, seeds, copies], 0.0)
+        copies = copies + torch.arange(self.seeds)[:, None] * self.count
+        width = self.seeds * self.count
+        at = rows * width + copies
+        rewards = self.rewards.take(at)
+        discounts = discount * ~self.terminated.take(at)
         ends = (rows + 1) % self.size
-        newest = self.written % self.size
+        ended = self.terminated.take(at) | self.truncated.take(at)
         for _ in range(1, steps):
-            going = ~ended & (ends != newest)
-            rewards = rewards + going * discounts * self.rewards[ends, seeds, copies]
-            alive = ~self.terminated[ends, seeds, copies]
-            discounts = torch.where(going, discounts * discount * alive, discounts)
-            ended = ended | self.terminated[ends, seeds, copies] | self.truncated[ends, seeds, copies]
+            now = ends * width + copies
+            going = ~ended & (ends != self.written % self.size)
+            rewards = rewards + going * discounts * self.rewards.take(now)
+            discounts = torch.where(going, discounts * discount * ~self.terminated.take(now), discounts)
+            ended = ended | self.terminated.take(now) | self.truncated.take(now)
             ends = torch.where(going, (ends + 1) % self.size, ends)
         return Transitions(
-            observations=self.observations[rows, seeds, copies],
-            actions=self.actions[rows, seeds, copies],
+            observations=rows_at(self.observations, at),
+            actions=rows_at(self.actions, at),
             rewards=rewards,
-            following=self.observations[ends, seeds, copies],
+            following=rows_at(self.observations, ends * width + copies),
             discounts=discounts,
             places=places,
             weights=torch.ones_like(rewards),
@@ -164,11 +164,14 @@ class Replay:
     def _evenly(self, batch: int, seed: int, draws: torch.Generator) -> Int[Tensor, " batch"]:
         """Places of one seed, drawn again where nothing happened."""
         oldest = (self.written - self.length) % self.size
-        begun = self.begun[:, seed]
         while True:
             drawn = torch.randint(self.length * self.count, (batch + batch // 8 + 8,), generator=draws)
             rows, copies = (drawn // self.count + oldest) % self.size, drawn % self.count
-            happened = (~begun[rows, copies]).nonzero()[:, 0]
-            if len(happened) >= batch:
-                kept = happened[:batch]
-                return rows[kept] * self.count + copies[kept]
+            kept = (~self.begun.take((rows * self.seeds + seed) * self.count + copies)).nonzero()[:batch, 0]
+            if len(kept) == batch:
+                return (rows * self.count + copies)[kept]
+
+
+def rows_at(column: Shaped[Tensor, "size seeds environments ..."], at: Int[Tensor, "seeds batch"]) -> Shaped[Tensor, "seeds batch ..."]:
+    """What a column holds at flat places."""
+    return column.flatten(0, 2).index_select(0, at.flatten()).unflatten(0, at.shape)

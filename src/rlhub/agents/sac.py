@@ -21,6 +21,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.soft_categorical import SoftCategoricalAgent
 from rlhub.agents.targets import Target
+from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
@@ -50,6 +51,7 @@ class SAC:
             an even choice's.
         hidden: widths of the hidden layers.
         activation: tanh, relu, elu or silu.
+        products: matrix products' factors in fp32, or rounded to bf16, which newer processors multiply several times as fast.
     """
 
     env: str = "Pendulum-v1"
@@ -68,6 +70,7 @@ class SAC:
     target_entropy: float | None = None
     hidden: tuple[int, ...] = (256, 256)
     activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
     trains_several: ClassVar[bool] = True
@@ -83,6 +86,7 @@ class SAC:
         kind: type[SoftAgent] = SoftCategoricalAgent if discrete else SquashedGaussianAgent
         return first_agent(kind, self, environments, seed)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)

@@ -18,6 +18,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
 from rlhub.core.system import check_fields
@@ -46,6 +47,7 @@ class TD3:
         delay: steps of the critics for one of the actor and the targets (d).
         hidden: widths of the hidden layers.
         activation: tanh, relu, elu or silu.
+        products: matrix products' factors in fp32, or rounded to bf16, which newer processors multiply several times as fast.
     """
 
     env: str = "Pendulum-v1"
@@ -66,6 +68,7 @@ class TD3:
     delay: int = 2
     hidden: tuple[int, ...] = (256, 256)
     activation: Literal["tanh", "relu", "elu", "silu"] = "relu"
+    products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
     trains_several: ClassVar[bool] = True
@@ -79,6 +82,7 @@ class TD3:
         """The first agent of a seed."""
         return first_agent(DeterministicAgent, self, environments, seed)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)

@@ -15,6 +15,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 
@@ -63,6 +64,7 @@ class VPG:
         """The first agent of a seed."""
         return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
 
+    @with_small_networks
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
