@@ -86,7 +86,7 @@ class QNetwork(Agent):
     def atoms(self) -> Float[Tensor, " atoms"]:
         """The returns that the distribution is over."""
         low, high, count = self.support or (0.0, 0.0, 1)
-        return torch.linspace(low, high, int(count), device=self.device)
+        return torch.linspace(low, high, int(count), device=self.device, dtype=next(self.parameters()).dtype)
 
     def actions(self, observations: Shaped[Tensor, "..."], *, generator: torch.Generator | None) -> Tensor:
         """The most valuable actions."""

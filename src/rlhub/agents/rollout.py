@@ -1,6 +1,7 @@
 """What a policy did in a batch of environments, row by row in preallocated memory."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.environments import Environments
 from rlhub.agents.returns import generalised_advantages
 from rlhub.agents.scaling import RewardScale
+from rlhub.agents.torsos import is_image
+from rlhub.core.processor import one_thread
 from rlhub.core.seeding import generator
 
 
@@ -50,6 +53,11 @@ class Rollout:
     @torch.no_grad()
     def collect(self, step: int) -> None:
         """Act with the policy as it is and write down what happens; each seed draws from its own generator of this step."""
+        # Small products gain nothing from a second thread, and a thread that waits for the next one takes its core from the environments.
+        with nullcontext() if is_image(self._environments.box) else one_thread():
+            self._collect(step)
+
+    def _collect(self, step: int) -> None:
         act, environments = self._agent, self._environments
         shape = (self.steps, self.count)
         noise = torch.stack([act.distribution.noise(shape, generator(seed, "actions", step)) for seed in environments.seeds])

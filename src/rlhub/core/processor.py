@@ -44,6 +44,17 @@ def small_networks(products: Products = "fp32") -> Iterator[None]:
         torch.set_flush_denormal(flushed)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread while the block runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def with_small_networks(train: Callable[..., None]) -> Callable[..., None]:
     """Let a system's `train` run in `small_networks`, with the products that the system's field of that name says."""
 

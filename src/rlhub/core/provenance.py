@@ -38,7 +38,7 @@ def commit() -> dict[str, Any] | None:
 def versions() -> dict[str, str | None]:
     """The versions of python and of the packages whose arithmetic a result depends on."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in ("rlhub", "torch", "transformers", "peft", "numpy", "safetensors"):
+    for package in ("rlhub", "torch", "transformers", "peft", "gymnasium", "envpool", "mujoco", "numpy", "safetensors"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

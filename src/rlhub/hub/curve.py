@@ -41,7 +41,7 @@ def curve(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The metric in at most 60 stretches of training of equal length, each the mean of its lines, seed by seed.
 
     Returns:
-        One dict a stretch in which every seed ended an episode: step, value, low and high (over seeds), seeds.
+        One dict a stretch in which every seed ended an episode: step, value, low and high (over seeds), seeds, by_seed (each one's mean).
     """
     import torch
 
@@ -62,7 +62,6 @@ def curve(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
         means = torch.tensor([sum(seed) / len(seed) for seed in found], dtype=torch.float64)
         draws = torch.Generator().manual_seed(place)
         low, high = bootstrap_interval(means, interquartile_mean, resamples=500, generator=draws)
-        points.append(
-            {"step": (place + 1) * width, "value": float(interquartile_mean(means)), "low": low, "high": high, "seeds": len(means)}
-        )
+        point = {"step": (place + 1) * width, "value": float(interquartile_mean(means)), "low": low, "high": high}
+        points.append({**point, "seeds": len(means), "by_seed": means.tolist()})
     return points

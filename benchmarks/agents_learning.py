@@ -1,0 +1,121 @@
+"""Does every algorithm learn? Trains what `agents_settings.py` lists, measures each seed's agent, and writes one JSON file for each.
+
+    python benchmarks/agents_learning.py                       # what has no JSON of its settings yet; goes on after a kill
+    python benchmarks/agents_learning.py cartpole              # one environment; cartpole/ppo for one algorithm in it
+    python benchmarks/agents_report.py                         # the table and the plots, from the JSON
+
+An agent's score is its mean return over whole episodes in Gymnasium's own environment, with its best actions and not drawn ones.
+"""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from agents_settings import CELLS, Cell
+from harness import RESULTS, machine
+
+import rlhub
+from rlhub.agents.evaluation import evaluate
+from rlhub.core.progress import use_plain_lines
+from rlhub.core.records import read_metrics
+from rlhub.core.run import Run
+from rlhub.core.system import describe_system
+from rlhub.hub.curve import curve
+
+LEARNING = RESULTS / "learning"
+RUNS = Path(__file__).parent / "runs"
+
+
+def learnt(cell: Cell) -> dict[str, Any]:
+    """Train and measure all seeds of a cell."""
+    together = getattr(cell.system, "trains_several", False)
+    batches = [(0, cell.seeds)] if together else [(seed, 1) for seed in range(cell.seeds)]
+    seeds: list[dict[str, Any]] = []
+    seconds = 0.0
+    for first, count in batches:
+        name = f"{cell.name.replace('/', '-')}-{first}-{fingerprint(cell)}"
+        run = rlhub.train(cell.system, seed=first, seeds=count, runs=RUNS, name=name)
+        took = seconds_of(run)
+        seconds += took
+        points = curve(read_metrics(run.folder))
+        for place, seed in enumerate(run.seeds):
+            found = evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes)
+            seeds.append(
+                {
+                    "seed": seed,
+                    "score": sum(found.returns) / len(found.returns),
+                    "returns": [round(value, 3) for value in found.returns],
+                    "seconds_of_its_batch": took,
+                    "curve": [[point["step"], round(point["by_seed"][place], 3)] for point in points],
+                }
+            )
+        shutil.rmtree(run.folder)
+    return {
+        "name": cell.name,
+        "env": cell.system.env,
+        "algorithm": type(cell.system).__name__,
+        "settings": settings(cell),
+        "seeds": seeds,
+        "seeds_side_by_side": together,
+        "seconds": seconds,
+        "steps_per_second": cell.system.steps * cell.seeds / seconds,
+        "reference": cell.reference,
+        "source": cell.source,
+        **machine(),
+    }
+
+
+def settings(cell: Cell) -> dict[str, Any]:
+    """A cell's settings as JSON values."""
+    return dict(json.loads(json.dumps(describe_system(cell.system)["fields"] | {"episodes": cell.episodes, "seeds": cell.seeds})))
+
+
+def fingerprint(cell: Cell) -> str:
+    """A name for its settings."""
+    import hashlib
+
+    return hashlib.blake2b(json.dumps(settings(cell), sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def seconds_of(run: Run) -> float:
+    """How long a run trained, without the time it lay killed."""
+    executions = json.loads((run.folder / "provenance.json").read_text())["executions"]
+    times = [line["time"] for line in read_metrics(run.folder)]
+    starts = [execution["started"] for execution in executions]
+    seconds = 0.0
+    for execution, following in zip(executions, [*starts[1:], float("inf")], strict=True):
+        last = max([moment for moment in times if moment < following], default=execution["started"])
+        seconds += max(0.0, execution.get("ended", last) - execution["started"])
+    return seconds
+
+
+def wanted(words: list[str]) -> list[Cell]:
+    """The cells that are asked for and have no JSON of their settings."""
+    found = []
+    for cell in CELLS:
+        path = LEARNING / f"{cell.name}.json"
+        there = path.exists() and json.loads(path.read_text())["settings"] == settings(cell)
+        if not there and (not words or any(cell.name == word or cell.name.startswith(f"{word}/") for word in words)):
+            found.append(cell)
+    return found
+
+
+if __name__ == "__main__":
+    use_plain_lines(True)
+    cells = wanted(sys.argv[1:])
+    for place, cell in enumerate(cells):
+        began = time.monotonic()
+        result = learnt(cell)
+        path = LEARNING / f"{cell.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        scores = torch.tensor([seed["score"] for seed in result["seeds"]])
+        print(
+            f"[{place + 1}/{len(cells)}] {cell.name}: {scores.median():.1f} ({scores.min():.1f} to {scores.max():.1f}), "
+            f"reference {cell.reference and cell.reference[0]}, {result['seconds']:.0f} s of {time.monotonic() - began:.0f} s",
+            flush=True,
+        )

@@ -1,0 +1,122 @@
+"""Writes docs/learning.md and its plots from benchmarks/results/learning: `python benchmarks/agents_report.py`.
+
+With `--check` nothing is written, and the exit code says whether the page says what the JSON says.
+"""
+
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import torch
+from agents_settings import CELLS
+
+from rlhub.core.seeding import generator
+from rlhub.core.statistics import bootstrap_interval, interquartile_mean, stratified_bootstrap_interval
+from rlhub.lens.figures.style import band, colour_of, styled, symbol_of, write_images
+
+ROOT = Path(__file__).parent.parent
+LEARNING, PAGE, PLOTS = ROOT / "benchmarks/results/learning", ROOT / "docs/learning.md", ROOT / "docs/learning"
+ALGORITHMS = ["VPG", "A2C", "A3C", "TRPO", "PPO", "DQN", "DDPG", "TD3", "SAC"]
+
+
+def results() -> list[dict[str, Any]]:
+    """Every cell that was measured, in the order of the settings."""
+    paths = [LEARNING / f"{cell.name}.json" for cell in CELLS]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def score(result: dict[str, Any]) -> tuple[float, float, float]:
+    """The interquartile mean of the seeds' scores and its 95% interval from a stratified bootstrap over them."""
+    scores = torch.tensor([[seed["score"] for seed in result["seeds"]]], dtype=torch.float64)
+    low, high = stratified_bootstrap_interval(scores, generator=generator(0, result["name"]))
+    return float(interquartile_mean(scores.flatten())), low, high
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """How the score stands to the reference: above and below where the interval leaves it out, else at."""
+    if result["reference"] is None:
+        return "no reference"
+    _, low, high = score(result)
+    reference, steps = result["reference"]
+    found = "above" if low > reference else "at" if high >= reference else "**below**"
+    ours = result["settings"]["steps"]
+    return found if ours == steps else f"{found} with {ours / steps:.2g} of its steps"
+
+
+def row(result: dict[str, Any], why: dict[str, str]) -> str:
+    """A line of the table."""
+    value, low, high = score(result)
+    reference = "" if result["reference"] is None else f"{result['reference'][0]:g} ({result['reference'][1]:,}) {result['source']}"
+    note = why.get(result["name"], "")
+    return (
+        f"| {result['algorithm']} | {result['settings']['steps']:,} | {len(result['seeds'])} | **{value:.1f}** [{low:.1f}, {high:.1f}] "
+        f"| {reference} | {verdict(result)}{f': {note}' if note else ''} | {result['seconds']:.0f} | {result['steps_per_second']:,.0f} |"
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    why = {cell.name: cell.why for cell in CELLS}
+    lines = [
+        "# What the agents learn",
+        "",
+        "Written by `python benchmarks/agents_report.py` from `benchmarks/results/learning/`, which `python benchmarks/agents_learning.py` "
+        "measures; the settings are in `benchmarks/agents_settings.py`. A seed's score is its last agent's mean return over whole episodes "
+        "in Gymnasium's own environment, with the best action at each step. The table shows the interquartile mean over seeds and its 95% "
+        "interval (stratified bootstrap, Agarwal et al. 2021). *At* says that the interval holds the reference. Seconds are of all seeds, "
+        "which train side by side in one process on two cores (A3C's one after another); steps a second count every seed's.",
+        "",
+        "References: [Z] is rl-baselines3-zoo's table, one training each, on LunarLander-v2 and MuJoCo's v3 environments; where a name "
+        "follows, nobody published the algorithm's own number, and that of its relative stands in.",
+        "",
+    ]
+    for env, cells in groupby(results(), key=lambda result: result["env"]):
+        found = list(cells)
+        picture = f"learning/{found[0]['name'].partition('/')[0]}.png"
+        lines += [f"## {env}", "", f"![{env}: return against steps of every algorithm]({picture})", ""]
+        lines += [
+            "| algorithm | steps | seeds | IQM [95%] | reference (steps) | | seconds | steps/s |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        lines += [row(result, why) for result in found] + [""]
+    return "\n".join(lines)
+
+
+def plot(env: str, cells: list[dict[str, Any]]) -> go.Figure:
+    """Training returns against steps, interquartile mean and interval over seeds; references as rings where they were reached."""
+    figure = go.Figure()
+    for result in cells:
+        place = ALGORITHMS.index(result["algorithm"])
+        colour, name = colour_of(result["algorithm"].lower(), place), result["algorithm"]
+        steps = [step for step, _ in result["seeds"][0]["curve"]]
+        values = torch.tensor([[value for _, value in seed["curve"]] for seed in result["seeds"]], dtype=torch.float64).T
+        draws = generator(0, "plot", env, place)
+        ends = [bootstrap_interval(row, interquartile_mean, resamples=500, generator=draws) for row in values]
+        figure.add_trace(band(name, steps, [low for low, _ in ends], [high for _, high in ends], colour))
+        middle = interquartile_mean(values).tolist()
+        figure.add_trace(go.Scatter(x=steps, y=middle, mode="lines", name=name, legendgroup=name, line={"color": colour, "width": 2}))
+        if result["reference"] and " " not in result["source"]:
+            value, at = result["reference"]
+            marker = {"symbol": f"{symbol_of(place)}-open", "size": 11, "color": colour, "line": {"width": 2}}
+            figure.add_trace(
+                go.Scatter(x=[at], y=[value], mode="markers", marker=marker, name=f"{name}, rl-baselines3-zoo", legendgroup=name)
+            )
+    seeds = sorted({len(result["seeds"]) for result in cells})
+    title = f"{env}: return while training<br><sup>interquartile mean of {' or '.join(map(str, seeds))} seeds, 95% bootstrap interval</sup>"
+    styled(figure, title=title, width=980, height=540)
+    figure.update_xaxes(type="log", title="steps in environments (log scale)")
+    figure.update_yaxes(title="return of an episode")
+    return figure
+
+
+if __name__ == "__main__":
+    written = page()
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.read_text() == written else "docs/learning.md is not what the JSON says: run python benchmarks/agents_report.py")
+    PLOTS.mkdir(exist_ok=True)
+    PAGE.write_text(written)
+    by_env = {env: list(cells) for env, cells in groupby(results(), key=lambda result: result["env"])}
+    write_images({PLOTS / f"{cells[0]['name'].partition('/')[0]}.png": plot(env, cells) for env, cells in by_env.items()}, scale=1.5)
