@@ -71,7 +71,12 @@ def learnt(cell: Cell) -> dict[str, Any]:
 
 def settings(cell: Cell) -> dict[str, Any]:
     """A cell's settings as JSON values."""
-    return dict(json.loads(json.dumps(describe_system(cell.system)["fields"] | {"episodes": cell.episodes, "seeds": cell.seeds})))
+    return settings_of(cell.system) | {"episodes": cell.episodes, "seeds": cell.seeds}
+
+
+def settings_of(system: Any) -> dict[str, Any]:
+    """A system's fields as JSON values."""
+    return dict(json.loads(json.dumps(describe_system(system)["fields"])))
 
 
 def fingerprint(cell: Cell) -> str:

@@ -1,6 +1,6 @@
-"""Writes docs/learning.md and its plots from benchmarks/results/learning: `python benchmarks/agents_report.py`.
+"""Writes docs/learning.md, the tables in docs/agents/ and all their plots from benchmarks/results: `python benchmarks/agents_report.py`.
 
-With `--check` nothing is written, and the exit code says whether the page says what the JSON says.
+With `--check` nothing is written, and the exit code says whether the pages say what the JSON says.
 """
 
 import json
@@ -12,13 +12,16 @@ from typing import Any
 import plotly.graph_objects as go
 import torch
 from agents_settings import CELLS
+from plotly.subplots import make_subplots
 
 from rlhub.core.seeding import generator
 from rlhub.core.statistics import bootstrap_interval, interquartile_mean, stratified_bootstrap_interval
 from rlhub.lens.figures.style import band, colour_of, styled, symbol_of, write_images
 
 ROOT = Path(__file__).parent.parent
-LEARNING, PAGE, PLOTS = ROOT / "benchmarks/results/learning", ROOT / "docs/learning.md", ROOT / "docs/learning"
+LEARNING, ABLATIONS = ROOT / "benchmarks/results/learning", ROOT / "benchmarks/results/ablations"
+PAGE, PLOTS, PAGES = ROOT / "docs/learning.md", ROOT / "docs/learning", ROOT / "docs/agents"
+START, END = "<!-- ablations: begin -->", "<!-- ablations: end -->"
 ALGORITHMS = ["VPG", "A2C", "A3C", "TRPO", "PPO", "DQN", "DDPG", "TD3", "SAC"]
 
 
@@ -91,12 +94,8 @@ def plot(env: str, cells: list[dict[str, Any]]) -> go.Figure:
     for result in cells:
         place = ALGORITHMS.index(result["algorithm"])
         colour, name = colour_of(result["algorithm"].lower(), place), result["algorithm"]
-        steps = [step for step, _ in result["seeds"][0]["curve"]]
-        values = torch.tensor([[value for _, value in seed["curve"]] for seed in result["seeds"]], dtype=torch.float64).T
-        draws = generator(0, "plot", env, place)
-        ends = [bootstrap_interval(row, interquartile_mean, resamples=500, generator=draws) for row in values]
-        figure.add_trace(band(name, steps, [low for low, _ in ends], [high for _, high in ends], colour))
-        middle = interquartile_mean(values).tolist()
+        steps, middle, low, high = curve_of(result)
+        figure.add_trace(band(name, steps, low, high, colour))
         figure.add_trace(go.Scatter(x=steps, y=middle, mode="lines", name=name, legendgroup=name, line={"color": colour, "width": 2}))
         if result["reference"] and " " not in result["source"]:
             value, at = result["reference"]
@@ -112,11 +111,81 @@ def plot(env: str, cells: list[dict[str, Any]]) -> go.Figure:
     return figure
 
 
+def curves_of(algorithm: str, cells: list[dict[str, Any]]) -> go.Figure:
+    """An algorithm's training returns, a small plot for each environment."""
+    columns = min(3, len(cells))
+    rows = -(-len(cells) // columns)
+    titles = [f"{cell['env']}, {len(cell['seeds'])} seeds" for cell in cells]
+    figure = make_subplots(rows, columns, subplot_titles=titles, vertical_spacing=0.28 / rows, horizontal_spacing=0.08)
+    colour = colour_of(algorithm.lower(), ALGORITHMS.index(algorithm))
+    for place, cell in enumerate(cells):
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        steps, middle, low, high = curve_of(cell)
+        figure.add_trace(band(algorithm, steps, low, high, colour), **where)
+        line = {"color": colour, "width": 2}
+        figure.add_trace(go.Scatter(x=steps, y=middle, mode="lines", name=algorithm, showlegend=False, line=line), **where)
+        if cell["reference"]:
+            figure.add_hline(y=cell["reference"][0], line={"dash": "dot", "color": "#888888", "width": 1}, **where)
+    title = (
+        f"{algorithm}: return while training<br><sup>interquartile mean and 95% interval over seeds; dotted: the reference's score</sup>"
+    )
+    styled(figure, title=title, width=1000, height=90 + 260 * rows)
+    figure.update_annotations(font_size=13)
+    return figure
+
+
+def curve_of(result: dict[str, Any]) -> tuple[list[int], list[float], list[float], list[float]]:
+    """Steps, interquartile means over seeds, and the ends of their intervals."""
+    steps = [step for step, _ in result["seeds"][0]["curve"]]
+    values = torch.tensor([[value for _, value in seed["curve"]] for seed in result["seeds"]], dtype=torch.float64).T
+    draws = generator(0, "plot", result["name"])
+    ends = [bootstrap_interval(row, interquartile_mean, resamples=500, generator=draws) for row in values]
+    return steps, interquartile_mean(values).tolist(), [low for low, _ in ends], [high for _, high in ends]
+
+
+def ablations(algorithm: str) -> str:
+    """The table of what an algorithm does without each of its details."""
+    path = ABLATIONS / f"{algorithm}.json"
+    if not path.exists():
+        return "Not measured yet."
+    told = json.loads(path.read_text())
+    env, steps = told["settings"]["env"], told["settings"]["steps"]
+    seeds = len(told["cases"][0]["scores"])
+    lines = [
+        f"{env}, {steps:,} steps, {seeds} seeds: interquartile mean of the agents' returns over {told['episodes']} episodes, its 95% "
+        "interval, and every seed's.",
+        "",
+        "| without | return [95%] | seeds |",
+        "|---|---|---|",
+    ]
+    for case in told["cases"]:
+        scores = torch.tensor([case["scores"]], dtype=torch.float64)
+        low, high = stratified_bootstrap_interval(scores, generator=generator(0, algorithm, case["detail"]))
+        each = ", ".join(f"{value:.0f}" for value in case["scores"])
+        lines.append(f"| {case['detail']} | **{float(interquartile_mean(scores.flatten())):.0f}** [{low:.0f}, {high:.0f}] | {each} |")
+    return "\n".join(lines)
+
+
+def with_ablations(algorithm: str) -> str:
+    """An algorithm's page with its table."""
+    text = (PAGES / f"{algorithm}.md").read_text()
+    before, _, rest = text.partition(START)
+    return f"{before}{START}\n{ablations(algorithm)}\n{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
-    written = page()
+    found = results()
+    pages = {PAGE: page()} | {PAGES / f"{name.lower()}.md": with_ablations(name.lower()) for name in ALGORITHMS}
     if "--check" in sys.argv:
-        sys.exit(0 if PAGE.read_text() == written else "docs/learning.md is not what the JSON says: run python benchmarks/agents_report.py")
-    PLOTS.mkdir(exist_ok=True)
-    PAGE.write_text(written)
-    by_env = {env: list(cells) for env, cells in groupby(results(), key=lambda result: result["env"])}
-    write_images({PLOTS / f"{cells[0]['name'].partition('/')[0]}.png": plot(env, cells) for env, cells in by_env.items()}, scale=1.5)
+        stale = [path.name for path, text in pages.items() if path.read_text() != text]
+        sys.exit(f"{', '.join(stale)}: not what the JSON says; run python benchmarks/agents_report.py" if stale else 0)
+    for path, text in pages.items():
+        path.write_text(text)
+    by_env = {env: list(cells) for env, cells in groupby(found, key=lambda result: result["env"])}
+    plots = {PLOTS / f"{cells[0]['name'].partition('/')[0]}.png": plot(env, cells) for env, cells in by_env.items()}
+    for name in ALGORITHMS:
+        if cells := [result for result in found if result["algorithm"] == name]:
+            plots[PAGES / "curves" / f"{name.lower()}.png"] = curves_of(name, cells)
+    for path in plots:
+        path.parent.mkdir(exist_ok=True)
+    write_images(plots, scale=1.5)

@@ -16,8 +16,8 @@ from rlhub.agents.ppo import PPO
 from rlhub.agents.replay import Transitions
 from rlhub.agents.rollout import Batch, Rollout
 from rlhub.agents.sac import SAC, Learners
-from rlhub.agents.td3 import TD3
 from rlhub.agents.targets import Target
+from rlhub.agents.td3 import TD3
 from rlhub.agents.vpg import VPG
 from rlhub.core.seeding import generator
 

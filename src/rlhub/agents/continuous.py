@@ -17,6 +17,7 @@ from rlhub.agents.agent import Agent
 from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.networks import mlp, stacked, uniform
 from rlhub.agents.parameters import Stepper
+from rlhub.agents.replay import Replay
 from rlhub.agents.torsos import torso_for
 from rlhub.core.errors import UserError
 
@@ -171,6 +172,16 @@ class SquashedGaussianAgent(ContinuousAgent):
         if generator is None:
             return mean.tanh()
         return squashed(outputs, torch.randn(mean.shape, generator=generator))[0]
+
+
+def explored(
+    agent: DeterministicAgent, replay: Replay, draws: Sequence[torch.Generator], noise: float | None
+) -> Float[Tensor, "seeds environments numbers"]:
+    """The actor's actions for what is seen now with Gaussian noise of a standard deviation; without one, actions drawn evenly."""
+    shape = (replay.count, agent.count)
+    if noise is None:
+        return evenly(shape, draws)
+    return (agent(replay.newest) + noise * standard_normal(shape, draws)).clamp(-1, 1)
 
 
 def climb(agent: DeterministicAgent, stepper: Stepper, observations: Shaped[Tensor, "..."]) -> dict[str, Float[Tensor, " seeds"]]:

@@ -5,6 +5,7 @@ of its own action (Eq. 6), and both have slow copies for targets.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -12,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhub.agents.agent import Crew, first_agent, load_agent
-from rlhub.agents.continuous import DeterministicAgent, climb
-from rlhub.agents.draws import evenly, standard_normal
+from rlhub.agents.continuous import DeterministicAgent, climb, explored
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
@@ -101,26 +101,13 @@ class DDPG:
             draws = [generator(seed, "ddpg", step) for seed in run.seeds]
             metrics: dict[str, Float[Tensor, " seeds"]] = {}
             for done in range(step - bout * self.log_every, step, bout):
-                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                noise = self.exploration if done >= self.warmup else None
+                replay.collect(environments, agent, self.rollout, partial(explored, agent, replay, draws, noise))
                 for _ in range(self.updates if done >= self.warmup else 0):
                     batch = replay.draw(self.batch, draws, discount=self.discount)
                     metrics = self.update_critic(agent, target.network, critic, batch) | climb(agent, actor, batch.observations)
                     target.follow(self.share)
             run.log(step, **metrics, **environments.told())
-
-    def act(
-        self, agent: DeterministicAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
-    ) -> None:
-        """Steps in all environments, into the memory."""
-        replay.begin(environments)
-        shape = (environments.copies, agent.count)
-        for _ in range(self.rollout):
-            if at_random:
-                actions = evenly(shape, draws)
-            else:
-                with torch.inference_mode():
-                    actions = (agent(replay.newest) + self.exploration * standard_normal(shape, draws)).clamp(-1, 1)
-            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     def update_critic(
         self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions

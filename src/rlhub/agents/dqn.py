@@ -4,7 +4,9 @@ The options, each by itself or together: double (van Hasselt et al. 2016, arXiv:
 prioritised replay (arXiv:1511.05952), n-step returns, and a distribution over returns (C51, arXiv:1707.06887).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -112,10 +114,12 @@ class DQN:
         stride = self.rollout * environments.copies
 
         for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, target=target, replay=replay, environments=environments):
-            self.act(online, environments, replay, run.seeds, step - stride)
+            actions = self.epsilon_greedy(online, replay, run.seeds, step - stride)
+            replay.collect(environments, online, self.rollout, partial(next, actions))
             metrics: dict[str, Float[Tensor, " seeds"]] = {}
             draws = [generator(seed, "replay", step) for seed in run.seeds]
-            for update in range(self.updates if step > self.warmup else 0):
+            updates = range((step // stride - 1) * self.updates, step // stride * self.updates)
+            for update in updates if step > self.warmup else ():
                 batch = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount, importance=self.importance_at(step))
                 errors, metrics = self.update(online, target.network, stepper, batch)
                 if replay.priorities is not None:
@@ -124,19 +128,15 @@ class DQN:
                     target.follow()
             run.log(step, **metrics, epsilon=self.epsilon_at(step), **environments.told())
 
-    def act(self, online: QNetwork, environments: Environments, replay: Replay, seeds: tuple[int, ...], step: int) -> None:
-        """Epsilon-greedy steps in all environments, into the memory."""
-        shape = (self.rollout, environments.copies)
+    def epsilon_greedy(self, online: QNetwork, replay: Replay, seeds: tuple[int, ...], step: int) -> Iterator[Int[Tensor, "seeds copies"]]:
+        """The actions of a bout, each for what is seen when it is asked for."""
+        shape = (self.rollout, replay.count)
         draws = [generator(seed, "actions", step) for seed in seeds]
         at_random = torch.stack([torch.rand(shape, generator=draw) for draw in draws], 1)
         choices = torch.stack([torch.randint(online.count, shape, generator=draw) for draw in draws], 1)
-        replay.begin(environments)
         for place in range(self.rollout):
-            explores = at_random[place] < self.epsilon_at(step + place * environments.copies)
-            with torch.inference_mode():
-                best = online(replay.newest).argmax(-1)
-            actions = torch.where(explores, choices[place], best)
-            replay.write(actions, environments.step(online.to_environment(actions.flatten().numpy())))
+            explores = at_random[place] < self.epsilon_at(step + place * replay.count)
+            yield torch.where(explores, choices[place], online(replay.newest).argmax(-1))
 
     def update(
         self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions

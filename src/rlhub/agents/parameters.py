@@ -106,6 +106,11 @@ class Stepper:
         self._steps = torch.zeros(())
         self._means, self._squares = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
 
+    def descend(self, gradient: Float[Tensor, " numbers"]) -> None:
+        """One step down a gradient that is known without a loss."""
+        self.parameters.gradients.copy_(gradient)
+        self._descend(self._rate)
+
     def step(
         self,
         loss: Float[Tensor, ""],

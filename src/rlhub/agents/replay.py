@@ -1,6 +1,6 @@
 """Memory of transitions for off-policy algorithms: drawn evenly or by priority, over one step or n."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from rlhub.agents.agent import Agent
 from rlhub.agents.environments import Environments, Step
 from rlhub.agents.priorities import Priorities
 
@@ -76,10 +77,21 @@ class Replay:
         """Rows of time that can be drawn from: the ring's, but the one that has only an observation yet."""
         return min(self.written, self.size - 1)
 
-    def begin(self, environments: Environments) -> None:
-        """Write what is seen before the first action of a bout, if it isn't there yet."""
+    def collect(self, environments: Environments, agent: Agent, steps: int, choose: Callable[[], Shaped[Tensor, "..."]]) -> None:
+        """Act in all environments and remember what happens.
+
+        Args:
+            environments: where.
+            agent: whose actions they are.
+            steps: of each environment.
+            choose: the actions for what is seen now (`newest`), [seeds, environments, ...].
+        """
         if self.written == 0:
             self.observations[0] = torch.from_numpy(environments.observations).view(self.observations.shape[1:])
+        for _ in range(steps):
+            with torch.inference_mode():
+                actions = choose()
+            self.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     @property
     def newest(self) -> Shaped[Tensor, "seeds environments ..."]:

@@ -2,11 +2,12 @@
 
 The actor is rewarded for entropy too: the critics learn r + discount (min Q(s', a') - alpha log pi(a'|s')), a' drawn from the policy
 (Eq. 5), the actor descends alpha log pi(a|s) - min Q(s, a) through its reparametrised action (Eq. 9), and alpha keeps the entropy at its
-target (Eq. 18).
+target: log alpha descends log alpha (entropy - target), whose slope needs no backward pass (Eq. 18).
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -103,21 +104,10 @@ class SAC:
             draws = [generator(seed, "sac", step) for seed in run.seeds]
             metrics: dict[str, Float[Tensor, " seeds"]] = {}
             for done in range(step - bout * self.log_every, step, bout):
-                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                replay.collect(environments, agent, self.rollout, partial(acted, agent, replay, draws, done < self.warmup))
                 for _ in range(self.updates if done >= self.warmup else 0):
                     metrics = self.update(agent, learners, replay.draw(self.batch, draws, discount=self.discount), draws)
             run.log(step, **metrics, **environments.told())
-
-    def act(self, agent: SoftAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool) -> None:
-        """Steps in all environments, into the memory."""
-        replay.begin(environments)
-        for _ in range(self.rollout):
-            if at_random:
-                actions = agent.at_random(environments.copies, draws)
-            else:
-                with torch.inference_mode():
-                    actions = agent.drawn(replay.newest, agent.noise(environments.copies, draws))
-            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     def update(
         self, agent: SoftAgent, learners: "Learners", batch: Transitions, draws: list[torch.Generator]
@@ -142,9 +132,14 @@ class SAC:
         entropies = entropies.detach().mean(1)
         if self.temperature is None:
             wanted = agent.usual_entropy if self.target_entropy is None else self.target_entropy
-            learners.temperature.step((learners.log_alpha * (entropies - wanted)).sum())
+            learners.temperature.descend(entropies - wanted)
         learners.target.follow(self.share)
         return {"loss": errors.detach(), "soft_value": values.detach().mean(1), "entropy": entropies, "alpha": alpha[:, 0]}
+
+
+def acted(agent: SoftAgent, replay: Replay, draws: list[torch.Generator], at_random: bool) -> Tensor:
+    """Actions of the policy for what is seen now, or before there is anything to learn from, actions drawn evenly."""
+    return agent.at_random(replay.count, draws) if at_random else agent.drawn(replay.newest, agent.noise(replay.count, draws))
 
 
 class Learners:

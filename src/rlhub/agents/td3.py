@@ -5,6 +5,7 @@ clipped noise (Eq. 14), and actor and targets move once for every few steps of t
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -12,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhub.agents.agent import Crew, first_agent, load_agent
-from rlhub.agents.continuous import DeterministicAgent, climb
-from rlhub.agents.draws import evenly, standard_normal
+from rlhub.agents.continuous import DeterministicAgent, climb, explored
+from rlhub.agents.draws import standard_normal
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
@@ -107,7 +108,8 @@ class TD3:
             draws = [generator(seed, "td3", step) for seed in run.seeds]
             metrics: dict[str, Float[Tensor, " seeds"]] = {}
             for done in range(step - bout * self.log_every, step, bout):
-                self.act(agent, environments, replay, draws, at_random=done < self.warmup)
+                noise = self.exploration if done >= self.warmup else None
+                replay.collect(environments, agent, self.rollout, partial(explored, agent, replay, draws, noise))
                 for update in range(self.updates if done >= self.warmup else 0):
                     batch = replay.draw(self.batch, draws, discount=self.discount)
                     metrics |= self.update_critics(agent, target.network, critics, batch, draws)
@@ -115,20 +117,6 @@ class TD3:
                         metrics |= climb(agent, actor, batch.observations)
                         target.follow(self.share)
             run.log(step, **metrics, **environments.told())
-
-    def act(
-        self, agent: DeterministicAgent, environments: Environments, replay: Replay, draws: list[torch.Generator], *, at_random: bool
-    ) -> None:
-        """Steps in all environments, into the memory."""
-        replay.begin(environments)
-        shape = (environments.copies, agent.count)
-        for _ in range(self.rollout):
-            if at_random:
-                actions = evenly(shape, draws)
-            else:
-                with torch.inference_mode():
-                    actions = (agent(replay.newest) + self.exploration * standard_normal(shape, draws)).clamp(-1, 1)
-            replay.write(actions, environments.step(agent.to_environment(actions.flatten(0, 1).numpy())))
 
     def update_critics(
         self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions, draws: list[torch.Generator]

@@ -1,0 +1,227 @@
+"""What breaks when a detail is left out: each algorithm as it is, and without three of its details, several seeds each.
+
+    python benchmarks/agents_ablations.py              # what has no JSON yet; ppo for one algorithm
+    python benchmarks/agents_report.py                 # puts the tables into docs/agents/
+
+A detail is left out by a setting where there is one, and else by putting something in place of a function for the time of the training.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+import torch
+from agents_learning import settings_of
+from harness import RESULTS, machine
+
+import rlhub
+from rlhub.agents import continuous, trpo, vpg
+from rlhub.agents.a2c import A2C
+from rlhub.agents.a3c import A3C
+from rlhub.agents.ddpg import DDPG
+from rlhub.agents.dqn import DQN
+from rlhub.agents.environments import Environments
+from rlhub.agents.evaluation import evaluate
+from rlhub.agents.ppo import PPO
+from rlhub.agents.sac import SAC
+from rlhub.agents.td3 import TD3
+from rlhub.agents.trpo import TRPO
+from rlhub.agents.vpg import VPG
+from rlhub.core.progress import use_plain_lines
+
+ABLATIONS = RESULTS / "ablations"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Without:
+    """A detail that is left out.
+
+    Attributes:
+        detail: its name, for the table.
+        fields: settings that leave it out.
+        patch: what does, where no setting can.
+    """
+
+    detail: str
+    fields: tuple[tuple[str, Any], ...] = ()
+    patch: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+@contextmanager
+def ends_where_the_clock_cuts() -> Iterator[None]:
+    """Treat truncation as termination: the value after a cut counts for nothing."""
+    step = Environments.step
+
+    def merged(self: Environments, actions: Any) -> Any:
+        after = step(self, actions)
+        after.terminated, after.truncated = after.terminated | after.truncated, after.truncated & False
+        return after
+
+    with mock.patch.object(Environments, "step", merged):
+        yield
+
+
+@contextmanager
+def beginnings_as_transitions() -> Iterator[None]:
+    """Learn from the step in which an environment begins anew, as if it had been acted in."""
+    step = Environments.step
+
+    def unmasked(self: Environments, actions: Any) -> Any:
+        after = step(self, actions)
+        after.begun = after.begun & False
+        return after
+
+    with mock.patch.object(Environments, "step", unmasked):
+        yield
+
+
+def raw_advantages(module: Any) -> Callable[[], AbstractContextManager[Any]]:
+    """Advantages as they are, in a module that standardises them."""
+    return lambda: mock.patch.object(module, "standardised", lambda advantages, weights: advantages)
+
+
+def full_steps() -> AbstractContextManager[Any]:
+    """TRPO without its line search: the whole step is taken, wherever it leads."""
+
+    @torch.no_grad()
+    def search(self: TRPO, parameters: Any, full: Any, surrogate: Any, divergence: Any, before: Any) -> Any:
+        parameters.values.add_(full)
+        return torch.ones_like(before)
+
+    return mock.patch.object(TRPO, "search", search)
+
+
+def plain_gradient() -> AbstractContextManager[Any]:
+    """TRPO along the gradient itself: what conjugate gradients would solve for is taken as it is."""
+    return mock.patch.object(trpo, "conjugate_gradients", lambda product, target, parameters, *, steps: target)
+
+
+@contextmanager
+def uncorrected_density() -> Iterator[None]:
+    """SAC with the Gaussian's density for that of its tanh."""
+    squashed = continuous.squashed
+
+    def uncorrected(outputs: Any, noise: Any) -> Any:
+        actions, log_probs = squashed(outputs, noise)
+        return actions, log_probs + torch.log1p(-actions.square() + 1e-6).sum(-1)
+
+    with mock.patch.object(continuous, "squashed", uncorrected):
+        yield
+
+
+LANDER, PENDULUM = "LunarLander-v3", "Pendulum-v1"
+OFF = {"hidden": (256, 256), "products": "bf16"}
+CASES: dict[str, tuple[Any, list[Without]]] = {
+    "vpg": (
+        VPG(steps=300_000, environments=16, rollout=64, learning_rate=7e-3),
+        [
+            Without(detail="the value function as baseline (one step of fitting in place of many)", fields=(("value_updates", 1),)),
+            Without(detail="standardised advantages", patch=raw_advantages(vpg)),
+            Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+        ],
+    ),
+    "a2c": (
+        A2C(steps=300_000, learning_rate=1e-3, schedule="linear"),
+        [
+            Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
+            Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 40))),
+            Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+        ],
+    ),
+    "a3c": (
+        A3C(steps=300_000),
+        [
+            Without(detail="several workers", fields=(("workers", 1),)),
+            Without(detail="the entropy bonus", fields=(("entropy_weight", 0.0),)),
+            Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
+        ],
+    ),
+    "trpo": (
+        TRPO(steps=60_000),
+        [
+            Without(detail="the line search", patch=full_steps),
+            Without(detail="the natural gradient (the plain one, as long a step in KL)", patch=plain_gradient),
+            Without(detail="damping", fields=(("damping", 0.0),)),
+        ],
+    ),
+    "ppo": (
+        PPO(env=LANDER, steps=500_000, environments=32, rollout=64, epochs=10, learning_rate=1e-3, discount=0.999, normalise_rewards=True),
+        [
+            Without(detail="the clip", fields=(("clip", 1e6),)),
+            Without(detail="standardised advantages", fields=(("normalise_advantages", False),)),
+            Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
+            Without(detail="the mask on rows in which an episode begins anew", patch=beginnings_as_transitions),
+        ],
+    ),
+    "dqn": (
+        DQN(steps=50_000, **OFF),
+        [
+            Without(detail="the target network (it follows at once)", fields=(("target_every", 1),)),
+            Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
+            Without(detail="exploration that falls slowly (greedy from the start)", fields=(("epsilon", 0.0), ("exploration", 1e-6))),
+        ],
+    ),
+    "ddpg": (
+        DDPG(env=PENDULUM),
+        [
+            Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
+            Without(detail="noise on actions", fields=(("exploration", 0.0),)),
+            Without(detail="steps at random to begin with", fields=(("warmup", 1),)),
+        ],
+    ),
+    "td3": (
+        TD3(env=PENDULUM),
+        [
+            Without(detail="the actor's delay", fields=(("delay", 1),)),
+            Without(detail="noise on target actions", fields=(("blur", 0.0),)),
+            Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
+        ],
+    ),
+    "sac": (
+        SAC(env=PENDULUM, learning_rate=1e-3),
+        [
+            Without(detail="the learnt temperature (it stays 1)", fields=(("temperature", 1.0),)),
+            Without(detail="tanh's correction of the density", patch=uncorrected_density),
+            Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
+        ],
+    ),
+}
+
+
+def scores(system: Any, seeds: int, episodes: int) -> list[float]:
+    """Train seeds, and each one's mean return with its best actions."""
+    together = getattr(system, "trains_several", False)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for first, count in [(0, seeds)] if together else [(seed, 1) for seed in range(seeds)]:
+            run = rlhub.train(system, seed=first, seeds=count, runs=folder)
+            for seed in run.seeds:
+                returns = evaluate(run.model(seed=seed), system.env, episodes=episodes).returns
+                found.append(sum(returns) / len(returns))
+    return found
+
+
+def measured(name: str, seeds: int, episodes: int) -> dict[str, Any]:
+    """An algorithm as it is, and without each detail."""
+    system, details = CASES[name]
+    cases = []
+    for without in [Without(detail="nothing left out"), *details]:
+        changed = replace(system, **dict(without.fields))
+        with without.patch():
+            values = scores(changed, seeds, episodes)
+        cases.append({"detail": without.detail, "fields": dict(without.fields), "scores": values})
+        print(f"{name} without {without.detail}: {[round(value) for value in values]}", flush=True)
+    return {"algorithm": name, "settings": settings_of(system), "episodes": episodes, "cases": cases, **machine()}
+
+
+if __name__ == "__main__":
+    use_plain_lines(True)
+    ABLATIONS.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[1:] or [name for name in CASES if not (ABLATIONS / f"{name}.json").exists()]:
+        result = measured(name, seeds=5, episodes=50)
+        (ABLATIONS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
