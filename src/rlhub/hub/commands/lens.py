@@ -152,6 +152,26 @@ class Record(OnPairs):
     positions: Literal["last", "all"] = "last"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Units(Where):
+    """What each hidden unit of a trained agent decides: its value is swapped with that of another moment.
+
+    Attributes:
+        observations: moments of the agent's own episodes.
+        sites: modules whose units are swapped; by default everything after an activation on the way to the action.
+        of: which of several seeds that trained together; by default the first.
+    """
+
+    observations: int = 512
+    sites: tuple[str, ...] = ()
+    of: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse too few."""
+        if self.observations < 2:
+            raise UserError(f"--observations is {self.observations}: units are swapped between at least 2")
+
+
 MEASUREMENTS: dict[str, tuple[type[Where], str, str]] = {
     "circuit": (Circuit, "rlhub.hub.measurements.circuit:circuit", "the edges that carry a behaviour, and how faithful they are"),
     "patch": (Patch, "rlhub.hub.measurements.patching:patch", "what each layer and token carries: activation patching"),
@@ -161,6 +181,7 @@ MEASUREMENTS: dict[str, tuple[type[Where], str, str]] = {
     "weights": (Weights, "rlhub.hub.measurements.weights:weights", "which parameters training changed: sparsity, norms, spectra"),
     "cka": (CKA, "rlhub.hub.measurements.distance:cka", "how alike two models represent the same prompts"),
     "kl": (KL, "rlhub.hub.measurements.distance:kl", "how far training moved what the model says"),
+    "units": (Units, "rlhub.hub.measurements.units:units", "what each hidden unit of a trained agent decides"),
     "record": (Record, "rlhub.hub.measurements.distance:recorded", "activations at named places, as safetensors"),
 }
 
