@@ -166,8 +166,9 @@ class Run:
         if self._recording is not None and not self.began and step <= self._recording.restored and self._recording.restored:
             return  # this line was written before the run was killed, and has been kept
         numbers = {name: _numbers(value) for name, value in metrics.items()}
-        self._progress.metrics.update({name: sum(values) / len(values) for name, values in numbers.items() if values})
         finite = {name: [value if math.isfinite(value) else None for value in values] for name, values in numbers.items()}
+        shown = {name: [value for value in values if value is not None] for name, values in finite.items()}
+        self._progress.metrics.update({name: sum(values) / len(values) if values else math.nan for name, values in shown.items()})
         told = {name: values if len(self.seeds) > 1 and len(values) > 1 else values[0] for name, values in finite.items() if values}
         line = json.dumps({"step": step, "time": round(time.time(), 3), **told}) + "\n"
         with self._writing("metrics.jsonl"), self._metrics.open("a") as file:
