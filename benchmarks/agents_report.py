@@ -67,7 +67,7 @@ def page() -> str:
         "# What the agents learn",
         "",
         "Written by `python benchmarks/agents_report.py` from `benchmarks/results/learning/`, which `python benchmarks/agents_learning.py` "
-        "measures; the settings are in `benchmarks/agents_settings.py`. A seed's score is its last agent's mean return over whole episodes "
+        "measures; the settings are in `rlhub.agents.tuned`. A seed's score is its last agent's mean return over whole episodes "
         "in Gymnasium's own environment, with the best action at each step. The table shows the interquartile mean over seeds and its 95% "
         "interval (stratified bootstrap, Agarwal et al. 2021). *At* says that the interval holds the reference. Seconds are of all seeds, "
         "which train side by side in one process on two cores (A3C's one after another); steps a second count every seed's.",

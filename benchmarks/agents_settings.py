@@ -1,4 +1,4 @@
-"""What the learning benchmark trains: settings by environment and algorithm, and the returns that others published for them.
+"""What the learning benchmark trains, with the settings of `rlhub.agents.tuned`, and the returns that others published.
 
 References: [Z] rl-baselines3-zoo, benchmark.md (one training each, on LunarLander-v2 and MuJoCo's v3), [M] MinAtar (Young & Tian 2019,
 arXiv:1903.03176, Fig. 3, read off the plot). Where nobody published a number for an algorithm, the one of its nearest relative stands in.
@@ -15,6 +15,7 @@ from rlhub.agents.ppo import PPO
 from rlhub.agents.sac import SAC
 from rlhub.agents.td3 import TD3
 from rlhub.agents.trpo import TRPO
+from rlhub.agents.tuned import CHEETAH, CONTINUOUS_LANDER, HOPPER, LANDER
 from rlhub.agents.vpg import VPG
 
 
@@ -49,71 +50,67 @@ def slug(env: str) -> str:
     return env.partition("-v")[0].replace("/", "-").lower()
 
 
-def zoo(system: Any, value: float, steps: int, *, seeds: int = 5, like: str = "", episodes: int = 100) -> Cell:
+SYSTEMS = {kind.__name__: kind for kind in (VPG, A2C, A3C, TRPO, PPO, DQN, DDPG, TD3, SAC)}
+
+
+def zoo(algorithm: str, env: str, value: float, steps: int, *, seeds: int = 5, like: str = "", **facts: Any) -> Cell:
     """A cell with the zoo's number for it, or for the algorithm it is `like`."""
-    return Cell(system=system, seeds=seeds, reference=(value, steps), source=f"[Z] {like}".strip(), episodes=episodes)
+    return Cell(system=system(algorithm, env), seeds=seeds, reference=(value, steps), source=f"[Z] {like}".strip(), **facts)
 
 
-FAST = {"environments": 32, "rollout": 64, "epochs": 10, "minibatches": 4, "learning_rate": 1e-3, "normalise_rewards": True}
-CHEETAH, HOPPER, CONTINUOUS = "HalfCheetah-v5", "Hopper-v5", "LunarLanderContinuous-v3"
-OFF = {"hidden": (256, 256), "products": "bf16"}
-LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "batch": 256, "learning_rate": 1e-3}
-LOCOMOTION = {"steps": 200_000, "environments": 1, "warmup": 10_000, "log_every": 1000}
-MINATAR = {"environments": 8, "capacity": 100_000, "warmup": 5_000, "batch": 32, "learning_rate": 2.5e-4, "target_every": 250}
+def system(algorithm: str, env: str) -> Any:
+    """An algorithm with its settings for an environment."""
+    kind = SYSTEMS[algorithm]
+    return kind(**kind.tuned(env))
 
+
+CARTPOLE, ACROBOT, PENDULUM = "CartPole-v1", "Acrobot-v1", "Pendulum-v1"
 CELLS = [
-    # CartPole-v1
-    zoo(VPG(steps=500_000, environments=16, rollout=64, learning_rate=7e-3), 500, 500_000, seeds=10, like="A2C"),
-    zoo(A2C(steps=500_000, learning_rate=1e-3, schedule="linear"), 500, 500_000, seeds=10),
-    zoo(A3C(steps=500_000), 500, 500_000, like="A2C"),
-    zoo(TRPO(steps=100_000), 500, 100_000, seeds=10),
-    zoo(PPO(steps=100_000, environments=32, rollout=32, minibatches=4, epochs=10, learning_rate=2e-3), 500, 100_000, seeds=10),
-    zoo(DQN(steps=50_000, **OFF), 500, 50_000, seeds=10),
-    zoo(SAC(env="CartPole-v1", steps=50_000, environments=8, rollout=8, updates=16, log_every=10, **OFF), 500, 50_000, like="DQN"),
-    # Acrobot-v1
-    zoo(VPG(env="Acrobot-v1", steps=500_000, environments=16, rollout=64, learning_rate=7e-3), -83.4, 500_000, seeds=10, like="A2C"),
-    zoo(A2C(env="Acrobot-v1", steps=500_000, environments=16, learning_rate=1e-3, schedule="linear"), -83.4, 500_000, seeds=10),
-    zoo(A3C(env="Acrobot-v1", steps=500_000), -83.4, 500_000, like="A2C"),
-    zoo(TRPO(env="Acrobot-v1", steps=100_000), -83.1, 100_000, seeds=10),
-    zoo(PPO(env="Acrobot-v1", steps=1_000_000, **FAST), -73.5, 1_000_000, seeds=10),
-    zoo(DQN(env="Acrobot-v1", steps=100_000, learning_rate=6.3e-4, exploration=0.12, epsilon=0.1, **OFF), -76.6, 100_000),
-    zoo(SAC(env="Acrobot-v1", steps=100_000, environments=8, rollout=8, updates=16, log_every=10, **OFF), -76.6, 100_000, like="DQN"),
-    # Pendulum-v1
-    zoo(VPG(env="Pendulum-v1", steps=1_000_000, environments=16, rollout=200, discount=0.9), -163, 1_000_000, seeds=10, like="A2C"),
-    zoo(A2C(env="Pendulum-v1", steps=1_000_000, rollout=8, discount=0.9, decay=0.9, schedule="linear"), -163, 1_000_000, seeds=10),
-    zoo(A3C(env="Pendulum-v1", steps=1_000_000, discount=0.9), -163, 1_000_000, like="A2C"),
-    zoo(TRPO(env="Pendulum-v1", steps=100_000, discount=0.9), -174.6, 100_000, seeds=10),
-    zoo(PPO(env="Pendulum-v1", steps=100_000, discount=0.9, **{**FAST, "environments": 16}), -172.2, 100_000, seeds=10),
-    zoo(DDPG(env="Pendulum-v1", hidden=(256, 256)), -152.1, 20_000, seeds=10),
-    zoo(TD3(env="Pendulum-v1", hidden=(256, 256)), -151.9, 20_000, seeds=10),
-    zoo(SAC(env="Pendulum-v1", learning_rate=1e-3, hidden=(256, 256)), -157, 20_000, seeds=10),
-    # LunarLander-v3
-    zoo(VPG(env="LunarLander-v3", steps=1_000_000, environments=32, rollout=128, learning_rate=5e-3), 155.8, 200_000, like="A2C"),
-    zoo(A2C(env="LunarLander-v3", steps=200_000, discount=0.995, learning_rate=8e-4, schedule="linear"), 155.8, 200_000),
-    zoo(A3C(env="LunarLander-v3", steps=200_000, discount=0.995), 155.8, 200_000, like="A2C"),
-    zoo(TRPO(env="LunarLander-v3", steps=200_000, discount=0.995), 133.2, 200_000),
-    zoo(PPO(env="LunarLander-v3", steps=1_000_000, discount=0.999, entropy_weight=0.01, **FAST), 242.1, 1_000_000, seeds=10),
-    zoo(DQN(env="LunarLander-v3", steps=100_000, learning_rate=6.3e-4, exploration=0.12, epsilon=0.1, **OFF), 154.4, 100_000),
-    zoo(SAC(env="LunarLander-v3", steps=100_000, **LANDING, **OFF), 154.4, 100_000, like="DQN"),
-    # LunarLanderContinuous-v3
-    zoo(VPG(env=CONTINUOUS, steps=1_000_000, environments=32, rollout=128, learning_rate=5e-3), 84.2, 5_000_000, like="A2C"),
-    zoo(A2C(env=CONTINUOUS, steps=1_000_000, rollout=8, decay=0.9, schedule="linear"), 84.2, 5_000_000),
-    zoo(A3C(env=CONTINUOUS, steps=1_000_000), 84.2, 5_000_000, like="A2C"),
-    zoo(TRPO(env=CONTINUOUS, steps=200_000, discount=0.995), 262.4, 200_000),
-    zoo(PPO(env=CONTINUOUS, steps=1_000_000, discount=0.999, entropy_weight=0.003, **FAST), 270.9, 1_000_000, seeds=10),
-    zoo(DDPG(env=CONTINUOUS, steps=300_000, **LANDING, **OFF), 230.2, 300_000),
-    zoo(TD3(env=CONTINUOUS, steps=300_000, **LANDING, **OFF), 207.5, 300_000),
-    zoo(SAC(env=CONTINUOUS, steps=300_000, **LANDING, **OFF), 260.4, 500_000),
-    # MuJoCo
-    zoo(PPO(env=CHEETAH, steps=1_000_000, normalise_observations=True, log_std=-0.5, **FAST), 5819, 1_000_000, episodes=20),
-    zoo(PPO(env=HOPPER, steps=1_000_000, normalise_observations=True, log_std=-0.5, **FAST), 2410, 1_000_000, episodes=20),
-    zoo(SAC(env=CHEETAH, **LOCOMOTION, **OFF), 9535, 1_000_000, episodes=20),
-    zoo(SAC(env=HOPPER, **LOCOMOTION, **OFF), 2326, 1_000_000, episodes=20),
-    zoo(TD3(env=CHEETAH, **LOCOMOTION, **OFF), 9656, 1_000_000, episodes=20),
-    zoo(TD3(env=HOPPER, **LOCOMOTION, **OFF), 3606, 1_000_000, episodes=20),
-    # MinAtar
-    Cell(system=DQN(env="MinAtar/Breakout-v1", steps=1_000_000, rollout=16, updates=32, **MINATAR)),
-    Cell(system=DQN(env="MinAtar/SpaceInvaders-v1", steps=1_000_000, rollout=16, updates=32, **MINATAR)),
-    Cell(system=PPO(env="MinAtar/Breakout-v1", steps=2_000_000, entropy_weight=0.01, **{**FAST, "normalise_rewards": False})),
-    Cell(system=PPO(env="MinAtar/SpaceInvaders-v1", steps=2_000_000, entropy_weight=0.01, **{**FAST, "normalise_rewards": False})),
+    zoo("VPG", CARTPOLE, 500, 500_000, seeds=10, like="A2C"),
+    zoo("A2C", CARTPOLE, 500, 500_000, seeds=10),
+    zoo("A3C", CARTPOLE, 500, 500_000, like="A2C"),
+    zoo("TRPO", CARTPOLE, 500, 100_000, seeds=10),
+    zoo("PPO", CARTPOLE, 500, 100_000, seeds=10),
+    zoo("DQN", CARTPOLE, 500, 50_000, seeds=10),
+    zoo("SAC", CARTPOLE, 500, 50_000, like="DQN"),
+    zoo("VPG", ACROBOT, -83.4, 500_000, seeds=10, like="A2C"),
+    zoo("A2C", ACROBOT, -83.4, 500_000, seeds=10),
+    zoo("A3C", ACROBOT, -83.4, 500_000, like="A2C"),
+    zoo("TRPO", ACROBOT, -83.1, 100_000, seeds=10),
+    zoo("PPO", ACROBOT, -73.5, 1_000_000, seeds=10),
+    zoo("DQN", ACROBOT, -76.6, 100_000),
+    zoo("SAC", ACROBOT, -76.6, 100_000, like="DQN"),
+    zoo("VPG", PENDULUM, -163, 1_000_000, seeds=10, like="A2C"),
+    zoo("A2C", PENDULUM, -163, 1_000_000, seeds=10),
+    zoo("A3C", PENDULUM, -163, 1_000_000, like="A2C"),
+    zoo("TRPO", PENDULUM, -174.6, 100_000, seeds=10),
+    zoo("PPO", PENDULUM, -172.2, 100_000, seeds=10),
+    zoo("DDPG", PENDULUM, -152.1, 20_000, seeds=10),
+    zoo("TD3", PENDULUM, -151.9, 20_000, seeds=10),
+    zoo("SAC", PENDULUM, -157, 20_000, seeds=10),
+    zoo("VPG", LANDER, 155.8, 200_000, like="A2C"),
+    zoo("A2C", LANDER, 155.8, 200_000),
+    zoo("A3C", LANDER, 155.8, 200_000, like="A2C"),
+    zoo("TRPO", LANDER, 133.2, 200_000),
+    zoo("PPO", LANDER, 242.1, 1_000_000, seeds=10),
+    zoo("DQN", LANDER, 154.4, 100_000),
+    zoo("SAC", LANDER, 154.4, 100_000, like="DQN"),
+    zoo("VPG", CONTINUOUS_LANDER, 84.2, 5_000_000, like="A2C"),
+    zoo("A2C", CONTINUOUS_LANDER, 84.2, 5_000_000),
+    zoo("A3C", CONTINUOUS_LANDER, 84.2, 5_000_000, like="A2C"),
+    zoo("TRPO", CONTINUOUS_LANDER, 262.4, 200_000),
+    zoo("PPO", CONTINUOUS_LANDER, 270.9, 1_000_000, seeds=10),
+    zoo("DDPG", CONTINUOUS_LANDER, 230.2, 300_000),
+    zoo("TD3", CONTINUOUS_LANDER, 207.5, 300_000),
+    zoo("SAC", CONTINUOUS_LANDER, 260.4, 500_000),
+    zoo("PPO", CHEETAH, 5819, 1_000_000, episodes=20),
+    zoo("TD3", CHEETAH, 9656, 1_000_000, episodes=20),
+    zoo("SAC", CHEETAH, 9535, 1_000_000, episodes=20),
+    zoo("PPO", HOPPER, 2410, 1_000_000, episodes=20),
+    zoo("TD3", HOPPER, 3606, 1_000_000, episodes=20),
+    zoo("SAC", HOPPER, 2326, 1_000_000, episodes=20),
+    Cell(system=system("PPO", "MinAtar/Breakout-v1")),
+    Cell(system=system("DQN", "MinAtar/Breakout-v1")),
+    Cell(system=system("PPO", "MinAtar/SpaceInvaders-v1")),
+    Cell(system=system("DQN", "MinAtar/SpaceInvaders-v1")),
 ]

@@ -36,6 +36,9 @@ class Scale(Stepper):
         self.loss, self.slope = loss.detach().clone(), self.parameters.gradients.clone()
         return self.parameters.clip(0.0)
 
+    def descend(self, gradient):
+        """Nor this one."""
+
 
 def agree(scale, update, size=1e-6):
     """Along random directions, the loss changes as its gradient says."""

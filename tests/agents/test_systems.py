@@ -104,7 +104,9 @@ LEARNERS = {
     "a2c": A2C(env="IdentityDiscrete-v0", steps=8000, learning_rate=3e-3),
     "trpo": TRPO(env="IdentityDiscrete-v0", steps=8000, rollout=25, value_updates=16),
     "ppo": PPO(env="IdentityDiscrete-v0", steps=8000, rollout=25, learning_rate=3e-3),
-    "ppo continuous": PPO(env="IdentityContinuous-v0", steps=20000, rollout=25, learning_rate=3e-3, log_std=-0.5, epochs=10),
+    "ppo continuous": PPO(
+        env="IdentityContinuous-v0", steps=20000, environments=8, rollout=25, learning_rate=3e-3, log_std=-0.5, epochs=10
+    ),
     "dqn": DQN(env="IdentityDiscrete-v0", steps=3000, rollout=16, updates=16, hidden=(32,), discount=0.5, learning_rate=1e-3, warmup=200),
     "rainbow": DQN(
         env="IdentityDiscrete-v0",

@@ -8,7 +8,7 @@ a resumed one goes on from its parameters in fresh environments.
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.multiprocessing as processes
@@ -20,6 +20,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters
 from rlhub.agents.rollout import Batch, Rollout, row_weights
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import small_networks
 from rlhub.core.run import Run
@@ -66,6 +67,7 @@ class A3C:
     log_std: float = 0.0
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""

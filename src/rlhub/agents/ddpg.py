@@ -6,7 +6,7 @@ of its own action (Eq. 6), and both have slow copies for targets.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
@@ -65,6 +66,7 @@ class DDPG:
     products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

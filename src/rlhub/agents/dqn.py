@@ -7,7 +7,7 @@ prioritised replay (arXiv:1511.05952), n-step returns, and a distribution over r
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.q_network import QNetwork
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
@@ -85,6 +86,7 @@ class DQN:
     highest: float = 10.0
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

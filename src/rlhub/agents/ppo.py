@@ -5,7 +5,7 @@ two (Eq. 7); advantages are those of Schulman et al. 2016 (Eq. 11 here).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +18,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.recurrent import RecurrentActorCritic
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.scaling import RewardScale
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -57,11 +58,11 @@ class PPO:
 
     env: str = "CartPole-v1"
     steps: int = 100_000
-    environments: int = 8
-    rollout: int = 128
-    epochs: int = 4
+    environments: int = 32
+    rollout: int = 32
+    epochs: int = 10
     minibatches: int = 4
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 1e-3
     schedule: Literal["constant", "linear"] = "linear"
     discount: float = 0.99
     decay: float = 0.95
@@ -81,6 +82,7 @@ class PPO:
     lstm: int = 0
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.soft_categorical import SoftCategoricalAgent
 from rlhub.agents.targets import Target
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
@@ -74,6 +75,7 @@ class SAC:
     products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ clipped noise (Eq. 14), and actor and targets move once for every few steps of t
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.seeding import generator
@@ -72,6 +73,7 @@ class TD3:
     products: Products = "fp32"
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

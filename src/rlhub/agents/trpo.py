@@ -7,7 +7,7 @@ itself holds and the surrogate has risen. The value function is fitted to the re
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
@@ -64,6 +65,7 @@ class TRPO:
     log_std: float = 0.0
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ returns by many (line 7).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +15,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
@@ -53,6 +54,7 @@ class VPG:
     log_std: float = -0.5
 
     load_model = staticmethod(load_agent)
+    tuned: ClassVar[Any] = classmethod(tuned_for)
     trains_several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -14,7 +14,9 @@ Options = TypeVar("Options")
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
-def parse(kind: type[Options], arguments: Sequence[str], *, prog: str, description: str | None = None) -> Options:
+def parse(
+    kind: type[Options], arguments: Sequence[str], *, prog: str, description: str | None = None, default: Options | None = None
+) -> Options:
     """Read a command's arguments into a dataclass; ``--help`` prints its attributes' documentation and exits with 0.
 
     Args:
@@ -23,6 +25,7 @@ def parse(kind: type[Options], arguments: Sequence[str], *, prog: str, descripti
         arguments: what was typed after the command.
         prog: the command, as it was typed.
         description: shown on top of the help; by default the dataclass's docstring.
+        default: what options that are not given are taken from; by default the dataclass's own defaults.
 
     Raises:
         UserError: an option is unknown, misses its value or has one that makes no sense.
@@ -31,8 +34,9 @@ def parse(kind: type[Options], arguments: Sequence[str], *, prog: str, descripti
     def explain(event: tyro_errors.ParseErrorEvent) -> None:
         raise UserError(_sentence(event, kind, arguments, prog))
 
+    known: Any = {} if default is None else {"default": default}
     with tyro_errors.on_parse_error(explain):
-        return tyro.cli(kind, args=list(arguments), prog=prog, description=description, config=_CONFIG)
+        return tyro.cli(kind, args=list(arguments), prog=prog, description=description, config=_CONFIG, **known)
 
 
 def listing_as_json(command: str, needs: str, arguments: Sequence[str]) -> bool:

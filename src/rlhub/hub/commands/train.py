@@ -53,8 +53,11 @@ def run(arguments: list[str]) -> int:
         from rlhub.hub.curve import learning_curve
     words = " ".join((system_class.__doc__ or name).split("\n\n")[0].split())
     both = dataclasses.make_dataclass("Options", [("system", system_class), ("run", RunOptions)])
-    chosen: Any = parse(both, rest, prog=f"rlhub train {name}", description=words)
+    begins = both(system=tuned(system_class, rest), run=RunOptions()) if hasattr(system_class, "tuned") else None
+    chosen: Any = parse(both, rest, prog=f"rlhub train {name}", description=words, default=begins)
     options: RunOptions = chosen.run
+    if begins is not None and not options.json:
+        sys.stdout.write(tuning_told(chosen.system, begins.system))
     finished = train(
         chosen.system,
         seed=options.seed,
@@ -82,6 +85,23 @@ def _find(name: str) -> type:
     raise UserError(
         f"there is no system {name!r}{near(name, known)}: choose one of {', '.join(known)}, or your own as module:Class or file.py:Class"
     )
+
+
+def tuned(system_class: Any, arguments: list[str]) -> Any:
+    """The system with the settings it has for the environment that the arguments name, or for its own."""
+    named = [place for place, word in enumerate(arguments) if word == "--env" or word.startswith("--env=")]
+    after = arguments[named[-1] :] if named else []
+    env = None if not after else after[0].partition("=")[2] or (after[1] if len(after) > 1 else None)
+    return system_class(**system_class.tuned(env))
+
+
+def tuning_told(chosen: Any, offered: Any) -> str:
+    """Which settings are neither the system's defaults nor the person's, but the environment's."""
+    plain = type(chosen)(env=chosen.env)
+    names = [field.name for field in dataclasses.fields(chosen)]
+    kept = [name for name in names if getattr(plain, name) != getattr(chosen, name) == getattr(offered, name) and name != "env"]
+    told = ", ".join(f"{name} {getattr(chosen, name)}" for name in kept)
+    return f"settings for {chosen.env}, unlike the defaults: {told}\n" if kept else ""
 
 
 def _list_systems(arguments: list[str]) -> int:
