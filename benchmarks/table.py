@@ -10,6 +10,14 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 WORDS = {
+    "agents_dqn_updates": "DQN on CartPole, 4,600 updates of 64 rows, 256 x 256",
+    "agents_ppo_cartpole": "PPO on CartPole, 100,000 steps of training",
+    "agents_ppo_cartpole_threshold": "PPO on CartPole until 100 episodes' mean is 475",
+    "agents_ppo_lunarlander": "PPO on LunarLander, 100,000 steps of training",
+    "agents_ppo_lunarlander_threshold": "PPO on LunarLander until 100 episodes' mean is 200",
+    "agents_sac_updates": "SAC on Pendulum, 1,900 updates of 256 rows, 256 x 256",
+    "agents_td3_updates": "TD3 on Pendulum, 1,900 updates of 256 rows, 256 x 256",
+    "agents_ten_seeds": "PPO on CartPole: ten seeds in one process",
     "language_decoding": "decoding, 64 prompts by 64 tokens",
     "language_dpo": "DPO step, 8 pairs of 256 tokens",
     "language_grpo_prompt8": "GRPO step, 8 x 8 completions of 64 tokens, prompts of 8",
@@ -30,10 +38,11 @@ def rows(result: dict[str, Any]) -> list[str]:
     peer = result["peer"]
     theirs = result["sides"][peer]
     target = "" if result["target"] is None else f"{result['target']:.2g}"
+    others = ("cleanrl",)  # beside, to be seen; the bar is not theirs
     return [
         f"| {WORDS.get(result['name'], result['name'])} | {side.replace('_', ' ')} {seconds(ours)} "
         f"| {peer.replace('_', ' ')} {seconds(theirs)} "
-        f"| **{ours['times_faster_than_peer']:.2f}x** | {target} | {gibibytes(ours)} / {gibibytes(theirs)} |"
+        f"| **{ours['times_faster_than_peer']:.2f}x** | {'' if side in others else target} | {gibibytes(ours)} / {gibibytes(theirs)} |"
         for side, ours in result["sides"].items()
         if side != peer
     ]

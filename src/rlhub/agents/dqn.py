@@ -39,6 +39,7 @@ class DQN:
         updates: gradient steps in one bout.
         batch: transitions in one update.
         learning_rate: Adam's step size.
+        schedule: how the learning rate goes on: constant, or linear to 0.
         discount: gamma.
         capacity: transitions remembered.
         warmup: steps before the first update, acted at random.
@@ -66,6 +67,7 @@ class DQN:
     updates: int = 128
     batch: int = 64
     learning_rate: float = 2.3e-3
+    schedule: Literal["constant", "linear"] = "constant"
     discount: float = 0.99
     capacity: int = 100_000
     warmup: int = 1_000
@@ -123,7 +125,7 @@ class DQN:
             updates = range((step // stride - 1) * self.updates, step // stride * self.updates)
             for update in updates if step > self.warmup else ():
                 batch = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount, importance=self.importance_at(step))
-                errors, metrics = self.update(online, target.network, stepper, batch)
+                errors, metrics = self.update(online, target.network, stepper, batch, progress=min(1.0, step / self.steps))
                 if replay.priorities is not None:
                     replay.priorities.update(batch.places, errors)
                 if update % self.target_every == 0:
@@ -141,7 +143,7 @@ class DQN:
             yield torch.where(explores, choices[place], online(replay.newest).argmax(-1))
 
     def update(
-        self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions
+        self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions, progress: float = 0.0
     ) -> tuple[Float[Tensor, "seeds batch"], dict[str, Float[Tensor, " seeds"]]]:
         """One step of the temporal-difference errors' Huber loss, or of the distributions' cross-entropy; each row's error, and metrics."""
         with torch.no_grad():
@@ -161,7 +163,8 @@ class DQN:
             errors = targets - values
             losses = nn.functional.smooth_l1_loss(values, targets, reduction="none")
         loss = (losses * batch.weights).mean(1)
-        norms = stepper.step(loss.sum(), max_norm=self.max_norm)
+        rate = self.learning_rate * (1 - progress if self.schedule == "linear" else 1.0)
+        norms = stepper.step(loss.sum(), max_norm=self.max_norm, learning_rate=rate)
         return errors.detach(), {"loss": loss.detach(), "value": values.detach().mean(1), "gradient_norm": norms}
 
     def epsilon_at(self, step: int) -> float:

@@ -79,7 +79,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "ALE/": {**_ATARI_ROLLOUT, "rollout": 128, "epochs": 4, "minibatches": 4, "clip": 0.1},
     },
     "dqn": {
-        "CartPole-v1": {"steps": 50_000, "products": "bf16"},
+        "CartPole-v1": {"steps": 50_000, "double": True, "n_step": 5, "schedule": "linear", "hidden": (128, 128)},
         "Acrobot-v1": {"steps": 100_000, "learning_rate": 6.3e-4, "exploration": 0.12, "epsilon": 0.1, "products": "bf16"},
         LANDER: {"steps": 100_000, "learning_rate": 6.3e-4, "exploration": 0.12, "epsilon": 0.1, "products": "bf16"},
         "MinAtar/": {"steps": 1_000_000, **_SMALL_PIXEL_Q},
