@@ -14,7 +14,7 @@ _LOCOMOTION = {"steps": 1_000_000, **_EPOCHS, "normalise_observations": True, "l
 _ATARI_ROLLOUT = {"steps": 10_000_000, "environments": 8, "learning_rate": 2.5e-4, "entropy_weight": 0.01}
 _LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "learning_rate": 1e-3, "products": "bf16"}
 _STEP_BY_STEP = {"steps": 200_000, "warmup": 10_000, "products": "bf16"}
-_DISCRETE_SAC = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 10, "products": "bf16"}
+_DISCRETE_SAC = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 10, "hidden": (64, 64)}
 _PIXEL_Q = {
     "environments": 8,
     "rollout": 4,
