@@ -84,7 +84,7 @@ class DDPG:
         environments = Environments(self.env, self.environments, seeds=run.seeds)
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: DeterministicAgent = crew.together
-        critic = Stepper(Parameters(agent.critic_parts, len(run.seeds)), self.learning_rate)
+        critic = Stepper(Parameters(agent.critic_parts), self.learning_rate)
         actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
         target = Target(agent, [critic.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
         replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)

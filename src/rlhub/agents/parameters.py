@@ -21,7 +21,8 @@ class Parameters:
 
     Attributes:
         seeds: how many models they are the parameters of, side by side (`networks.stacked`).
-        values: every parameter's numbers after those of the one before; writing here writes into the network.
+        values: all numbers of the first seed, then those of the next, each in the order of the parameters; writing here writes into the
+            network.
         gradients: the same for their gradients.
     """
 
@@ -30,23 +31,28 @@ class Parameters:
 
         Args:
             parts: of the network.
-            seeds: where there are several, their axis is the first of every parameter.
+            seeds: where there are several, their axis is the first of every parameter. Where nothing is asked of each by itself (no sum, no
+                spread, no limit on its gradient's norm), all can go as one.
             share: put the values where other processes can write them, too.
         """
         found = [list(part.parameters()) if isinstance(part, nn.Module) else [part] for part in parts]
         parameters = [parameter for group in found for parameter in group if parameter.numel()]
         self._parameters = parameters
         self.seeds = seeds
-        self.values: Float[Tensor, " numbers"] = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        self.values: Float[Tensor, " numbers"] = self._flat([parameter.detach() for parameter in parameters])
         if share:
             self.values.share_memory_()
         self.gradients: Float[Tensor, " numbers"] = torch.zeros_like(self.values)
-        sizes = [parameter.numel() for parameter in parameters]
-        for parameter, values, gradients in zip(parameters, self.values.split(sizes), self.gradients.split(sizes), strict=True):
-            parameter.data = values.view(parameter.shape)
-            parameter.grad = gradients.view(parameter.shape)
-        owners = [torch.arange(seeds).repeat_interleave(size // seeds) for size in sizes]
-        self._owner = torch.cat(owners).to(self.values.device) if seeds > 1 else None
+        sizes = [parameter.numel() // seeds for parameter in parameters]
+        columns = (part.view(seeds, -1).split(sizes, 1) for part in (self.values, self.gradients))
+        for parameter, values, gradients in zip(parameters, *columns, strict=True):
+            rest = parameter.shape[1:] if seeds > 1 else parameter.shape
+            parameter.data = values.view(seeds, *rest) if seeds > 1 else values[0].view(rest)
+            parameter.grad = gradients.view(seeds, *rest) if seeds > 1 else gradients[0].view(rest)
+
+    def _flat(self, parts: Sequence[Tensor]) -> Float[Tensor, " numbers"]:
+        """Tensors shaped as the parameters, each seed's numbers side by side."""
+        return torch.cat([part.reshape(self.seeds, -1) for part in parts], 1).flatten()
 
     def gradient(self, scalar: Float[Tensor, ""], *, twice: bool = False, keep: bool = False) -> Float[Tensor, " numbers"]:
         """A scalar's gradient, by itself.
@@ -57,23 +63,22 @@ class Parameters:
             keep: the graph will be used again.
         """
         parts = torch.autograd.grad(scalar, self._parameters, create_graph=twice, retain_graph=twice or keep)
-        return torch.cat([part.flatten() for part in parts])
+        return self._flat(parts)
 
     def sum(self, numbers: Float[Tensor, " numbers"]) -> Float[Tensor, " seeds"]:
         """Numbers laid out as the parameters are, added up for each seed."""
-        if self._owner is None:
-            return numbers.sum()[None]
-        return numbers.new_zeros(self.seeds).index_add_(0, self._owner, numbers)
+        return numbers.view(self.seeds, -1).sum(1)
 
     def spread(self, factors: Shaped[Tensor, " seeds"]) -> Shaped[Tensor, "..."]:
         """One number a seed, laid out so that it meets that seed's parameters."""
-        return factors if self._owner is None else factors[self._owner]
+        return factors[:, None].expand(-1, len(self.values) // self.seeds).flatten() if self.seeds > 1 else factors
 
     def clip(self, largest: float) -> Float[Tensor, " seeds"]:
         """Scale each seed's gradient down to a norm, and tell what its norm was."""
-        norms = torch.linalg.vector_norm(self.gradients)[None] if self._owner is None else self.sum(self.gradients.square()).sqrt()
+        gradients = self.gradients.view(self.seeds, -1)
+        norms = torch.linalg.vector_norm(gradients, dim=1)
         if largest:
-            self.gradients.mul_(self.spread((largest / (norms + 1e-6)).clamp_(max=1.0)))
+            gradients.mul_((largest / (norms + 1e-6)).clamp_(max=1.0)[:, None])
         return norms
 
 

@@ -156,7 +156,7 @@ class Learners:
     def __init__(self, agent: SoftAgent, seeds: int, system: SAC) -> None:
         """Make them for agents that are stacked."""
         rate = system.learning_rate
-        critics = Parameters(agent.critic_parts, seeds)
+        critics = Parameters(agent.critic_parts)
         self.critics = Stepper(critics, rate)
         self.actor = Stepper(Parameters([agent.actor], seeds), rate)
         self.target = Target(agent, [critics], lambda network: [network.critic_parts])
