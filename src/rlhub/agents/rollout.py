@@ -73,7 +73,7 @@ class Rollout:
             rows[:, place + 1] = after.observations.reshape(rows[:, 0].shape)
             for column, values in zip(columns, (after.rewards, after.terminated, after.truncated, after.begun), strict=True):
                 column[:, place] = values.reshape(len(environments.seeds), self.count)
-            self._remembered = remembered * self.happened[:, place, :, None] if act.memory_width else remembered
+            self._remembered = remembered * ~self.begun[:, place, :, None] if act.memory_width else remembered
 
     @property
     def rows(self) -> int:

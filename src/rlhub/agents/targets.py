@@ -27,7 +27,7 @@ class Target:
         """
         self.network: Any = copy.deepcopy(network)
         self._leaders = leaders
-        self._followers = [Parameters(group) for group in parts(self.network)]
+        self._followers = [Parameters(group, leader.seeds) for group, leader in zip(parts(self.network), leaders, strict=True)]
         self.network.requires_grad_(False)
 
     @torch.no_grad()
