@@ -6,7 +6,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlhub.agents.continuous import squashed
+from rlhub.agents.continuous import Squashed
 from rlhub.agents.distributions import Bernoulli, Categorical, DiagonalGaussian, MultiCategorical, distribution_over
 from rlhub.core.errors import UserError
 
@@ -55,7 +55,8 @@ def test_actions_are_drawn_as_often_as_they_are_likely(kind):
 
 def test_a_squashed_gaussians_density_is_the_change_of_variables():
     outputs, noise = torch.randn(50, 4, dtype=torch.float64), torch.randn(50, 2, dtype=torch.float64)
-    actions, log_probs = squashed(outputs, noise)
+    drawn = Squashed(outputs, noise)
+    actions, log_probs = drawn.actions, drawn.log_probs
     mean, log_std = outputs.chunk(2, -1)
     gaussian = torch.distributions.Normal(mean, log_std.clamp(-20, 2).exp()).log_prob(actions.atanh())
     torch.testing.assert_close(log_probs, (gaussian - (1 - actions.square()).log()).sum(-1), atol=1e-6, rtol=1e-6)
@@ -63,7 +64,8 @@ def test_a_squashed_gaussians_density_is_the_change_of_variables():
 
 def test_a_squashed_density_stays_finite_where_tanh_is_flat():
     outputs = torch.tensor([[30.0, 0.0]])
-    actions, log_probs = squashed(outputs, torch.zeros(1, 1))
+    drawn = Squashed(outputs, torch.zeros(1, 1))
+    actions, log_probs = drawn.actions, drawn.log_probs
     assert actions.item() == 1.0 and math.isfinite(log_probs.item())
 
 

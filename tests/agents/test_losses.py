@@ -36,13 +36,18 @@ class Scale(Stepper):
         self.loss, self.slope = loss.detach().clone(), self.parameters.gradients.clone()
         return self.parameters.clip(0.0)
 
-    def descend(self, gradient):
-        """Nor this one."""
+    def descend(self, *_):
+        self.slope = self.parameters.gradients.clone()
 
 
-def agree(scale, update, size=1e-6):
-    """Along random directions, the loss changes as its gradient says."""
-    update()
+def agree(scale, update, size=1e-6, loss=None):
+    """Along random directions, the loss (by default the one that was descended) changes as its gradient says."""
+
+    def measured():
+        found = update()
+        return float(scale.loss if loss is None else loss(found))
+
+    measured()
     slope = scale.slope.clone()
     assert slope.abs().max() > 1e-6
     draw = torch.Generator().manual_seed(5)
@@ -53,8 +58,7 @@ def agree(scale, update, size=1e-6):
         for sign in (1, -1):
             with torch.no_grad():
                 scale.parameters.values.add_(sign * size * direction)
-            update()
-            ends.append(float(scale.loss))
+            ends.append(measured())
             with torch.no_grad():
                 scale.parameters.values.sub_(sign * size * direction)
         assert (ends[0] - ends[1]) / (2 * size) == pytest.approx(float(slope @ direction), rel=1e-4, abs=1e-7)
@@ -64,6 +68,11 @@ def in_float64(agent):
     """With observations as they are: an agent's own reading makes them float32."""
     agent.torso = torch.nn.Identity()
     return agent.double()
+
+
+def half(found):
+    """The critics' loss, of which what is told is twice."""
+    return 0.5 * found["loss"]
 
 
 def doubled(part):
@@ -126,7 +135,7 @@ def test_q_learnings(options):
     with torch.no_grad():
         scale.parameters.values.add_(0.3 * torch.randn(scale.parameters.values.shape, generator=torch.Generator().manual_seed(1)))
     batch = transitions(environments, torch.arange(ROWS)[None] % 2)
-    agree(scale, lambda: system.update(agent, target, scale, batch))
+    agree(scale, lambda: system.update(agent, target, scale, batch)[1], loss=lambda found: found["loss"])
 
 
 @pytest.mark.parametrize("kind", [DDPG, TD3])
@@ -138,10 +147,10 @@ def test_the_deterministic_actors_and_critics(kind):
     critics, actor = Scale(Parameters(agent.critic_parts)), Scale(Parameters([agent.actor]))
     target = Target(agent, [critics.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]]).network
     if kind is DDPG:
-        agree(critics, lambda: system.update_critic(agent, target, critics, batch))
+        agree(critics, lambda: system.update_critic(agent, target, critics, batch), loss=half)
     else:
-        agree(critics, lambda: system.update_critics(agent, target, critics, batch, [generator(0, "blur")]))
-    agree(actor, lambda: climb(agent, actor, batch.observations))
+        agree(critics, lambda: system.update_critics(agent, target, critics, batch, [generator(0, "blur")]), loss=half)
+    agree(actor, lambda: climb(agent, actor, batch.observations), loss=lambda found: found["actor_loss"])
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", "CartPole-v1"])
@@ -157,8 +166,9 @@ def test_soft_actor_critics(env):
         setattr(learners, name, scale)
     # The targets follow the critics by nothing, so that an update leaves everything as it was.
     still = replace(system, share=1e-30)
-    for name in ("critics", "actor"):
-        agree(scales[name], lambda: still.update(agent, learners, batch, [generator(0, "noise")]))
+    losses = {"critics": half, "actor": lambda found: -found["soft_value"]}
+    for name, loss in losses.items():
+        agree(scales[name], lambda: still.update(agent, learners, batch, [generator(0, "noise")]), loss=loss)
 
 
 @pytest.mark.parametrize(("wanted", "sign"), [(50.0, 1), (-50.0, -1)])

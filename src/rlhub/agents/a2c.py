@@ -16,6 +16,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -42,6 +43,8 @@ class A2C:
         max_norm: gradients are scaled down to this norm; 0 never.
         hidden: widths of the hidden layers, for observations that are vectors.
         activation: tanh, relu, elu or silu.
+        normalise_observations: take the mean and variance of all observations so far out of them.
+        normalise_rewards: divide rewards by the standard deviation of their discounted sums so far.
         log_std: log standard deviation of continuous actions to begin with.
     """
 
@@ -60,6 +63,8 @@ class A2C:
     max_norm: float = 0.5
     hidden: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
     log_std: float = 0.0
 
     load_model = staticmethod(load_agent)
@@ -73,7 +78,7 @@ class A2C:
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
+        return first_agent(ActorCritic, self, environments, seed, normalise=self.normalise_observations, log_std=self.log_std)
 
     @with_small_networks
     def train(self, run: Run) -> None:
@@ -82,15 +87,17 @@ class A2C:
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, kind="rmsprop", smoothing=(0.0, 0.99), eps=1e-5)
-        rollout = Rollout(environments, agent, steps=self.rollout)
+        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
         stride = self.updates * rollout.rows
 
-        for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, environments=environments):
+        for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, rollout=rollout, environments=environments):
             for update in range(self.updates):
                 done = step - stride + update * rollout.rows
                 rollout.collect(done)
                 batch = rollout.batch(discount=self.discount, decay=self.decay)
                 metrics = self.update(agent, stepper, batch, progress=done / self.steps)
+                agent.observe(batch.observations)
             run.log(step, **metrics, **environments.told())
 
     def update(self, agent: ActorCritic, stepper: Stepper, batch: Batch, progress: float) -> dict[str, Float[Tensor, " seeds"]]:

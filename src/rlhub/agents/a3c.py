@@ -20,6 +20,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters
 from rlhub.agents.rollout import Batch, Rollout, row_weights
+from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import small_networks
@@ -47,6 +48,7 @@ class A3C:
         max_norm: gradients are scaled down to this norm; 0 never.
         hidden: widths of the hidden layers, for observations that are vectors.
         activation: tanh, relu, elu or silu.
+        normalise_rewards: divide rewards by the standard deviation of their discounted sums so far, each worker by its own.
         log_std: log standard deviation of continuous actions to begin with.
     """
 
@@ -64,6 +66,7 @@ class A3C:
     max_norm: float = 0.5
     hidden: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    normalise_rewards: bool = False
     log_std: float = 0.0
 
     load_model = staticmethod(load_agent)
@@ -108,7 +111,8 @@ class Learner:
         self._agent = copy.deepcopy(agent)
         self._local = Parameters([self._agent])
         self._environments = environments
-        self._rollout = Rollout(environments, self._agent, steps=system.rollout)
+        scale = RewardScale(1, 1, discount=system.discount) if system.normalise_rewards else None
+        self._rollout = Rollout(environments, self._agent, steps=system.rollout, scale=scale)
 
     def work(self, shared: "Shared", until: int) -> dict[str, Any]:
         """A worker's thread of Algorithm S3: take the parameters, act, form the gradient, apply it to what is shared."""

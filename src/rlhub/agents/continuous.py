@@ -13,10 +13,11 @@ from gymnasium.spaces import Box, Space
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from rlhub.agents.agent import Agent
+from rlhub.agents.critics import CriticAgent, Judgement
 from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.networks import mlp, stacked, uniform
 from rlhub.agents.parameters import Stepper
+from rlhub.agents.passes import Pass
 from rlhub.agents.replay import Replay
 from rlhub.agents.torsos import torso_for
 from rlhub.core.errors import UserError
@@ -24,15 +25,11 @@ from rlhub.core.errors import UserError
 LOG_STD_RANGE = (-20.0, 2.0)
 
 
-class ContinuousAgent(Agent):
-    """An actor and its critics.
+class ContinuousAgent(CriticAgent):
+    """An actor over continuous actions and its critics, each of which reads features and actions.
 
     Attributes:
-        torso: reads observations for both; images' is trained by the critics alone.
-        actor: puts out what actions are made of.
-        critics: Q(s, a), several networks side by side; each reads features and actions.
         count: numbers in one action.
-        critic_count: how many critics there are.
     """
 
     per_action = 1
@@ -75,20 +72,10 @@ class ContinuousAgent(Agent):
             uniform(part, generator=draw)
         self.critics = stacked(valued)
 
-    @property
-    def critic_parts(self) -> list[nn.Module]:
-        """What the critics depend on."""
-        return [self.torso, self.critics]
-
-    def values(
-        self, features: Float[Tensor, "seeds batch features"], actions: Float[Tensor, "seeds batch numbers"]
-    ) -> Float[Tensor, "seeds critics batch"]:
+    def judge(self, features: Float[Tensor, "seeds batch features"], actions: Float[Tensor, "seeds batch numbers"]) -> Judgement:
         """Every critic's Q(s, a)."""
-        pairs = torch.cat([features, actions], -1)
-        if self.critic_count == 1:
-            return self.critics(pairs)[..., 0].unsqueeze(1)
-        each = pairs.unsqueeze(1).expand(-1, self.critic_count, -1, -1).flatten(0, 1)
-        return self.critics(each)[..., 0].unflatten(0, (len(pairs), self.critic_count))
+        passed = self.through_critics(torch.cat([features, actions], -1))
+        return Judgement(passed, passed.output.view(len(features), self.critic_count, -1))
 
     def to_environment(self, actions: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """Actions in [-1, 1] stretched to the space's bounds and shape."""
@@ -103,11 +90,11 @@ class DeterministicAgent(ContinuousAgent):
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... numbers"]:
         """Actions in [-1, 1]."""
-        return self.act_on(self.torso(observations))
+        return self.actor(self.torso(observations)).tanh()
 
     def act_on(self, features: Float[Tensor, "... features"]) -> Float[Tensor, "... numbers"]:
-        """Actions in [-1, 1] for features."""
-        return self.actor(features).tanh()
+        """Actions in [-1, 1] for features, by the pass that training uses."""
+        return Pass(self.actor, features).output.tanh_()
 
     def actions(self, observations: Shaped[Tensor, "..."], *, generator: torch.Generator | None) -> Tensor:
         """The actor's actions, which are never drawn."""
@@ -139,7 +126,7 @@ class SquashedGaussianAgent(ContinuousAgent):
 
     def drawn(self, observations: Shaped[Tensor, "..."], noise: Float[Tensor, "seeds rows numbers"]) -> Float[Tensor, "seeds rows numbers"]:
         """Actions of the policy."""
-        return squashed(self(observations), noise)[0]
+        return Squashed(Pass(self.actor, self.torso(observations)).output, noise).actions
 
     def soft_value(
         self,
@@ -148,6 +135,8 @@ class SquashedGaussianAgent(ContinuousAgent):
         seen: Float[Tensor, "seeds batch features"],
         noise: Float[Tensor, "seeds batch numbers"],
         alpha: Float[Tensor, "seeds 1"],
+        *,
+        improve: bool = False,
     ) -> tuple[Float[Tensor, "seeds batch"], Float[Tensor, "seeds batch"]]:
         """min Q(s, a) - alpha log pi(a|s) of one drawn action a row, and -log pi(a|s).
 
@@ -157,9 +146,17 @@ class SquashedGaussianAgent(ContinuousAgent):
             seen: what those read.
             noise: what the action is drawn with.
             alpha: temperatures.
+            improve: write the slope of the mean of -(min Q - alpha log pi) by the actor's parameters into their gradients.
         """
-        actions, log_probs = squashed(self.actor(features), noise)
-        return critics.values(seen, actions).amin(1) - alpha * log_probs, -log_probs
+        policy = Pass(self.actor, features)
+        drawn = Squashed(policy.output, noise)
+        judged = critics.judge(seen, drawn.actions)
+        least = judged.values.min(1, keepdim=True)
+        if improve:
+            weights = torch.zeros_like(judged.values).scatter_(1, least.indices, 1 / judged.values.shape[-1])
+            by_action = judged.through(weights)[..., -self.count :]
+            policy.back(-drawn.back(by_action, -alpha / judged.values.shape[-1]))
+        return least.values[:, 0] - alpha * drawn.log_probs, -drawn.log_probs
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... outputs"]:
         """Means, then log standard deviations before they are held in range."""
@@ -171,7 +168,7 @@ class SquashedGaussianAgent(ContinuousAgent):
         mean = outputs[..., : self.count]
         if generator is None:
             return mean.tanh()
-        return squashed(outputs, torch.randn(mean.shape, generator=generator))[0]
+        return Squashed(outputs, torch.randn(mean.shape, generator=generator)).actions
 
 
 def explored(
@@ -181,31 +178,48 @@ def explored(
     shape = (replay.count, agent.count)
     if noise is None:
         return evenly(shape, draws)
-    return (agent(replay.newest) + noise * standard_normal(shape, draws)).clamp(-1, 1)
+    return (agent.act_on(agent.torso(replay.newest)) + noise * standard_normal(shape, draws)).clamp(-1, 1)
 
 
+@torch.no_grad()
 def climb(agent: DeterministicAgent, stepper: Stepper, observations: Shaped[Tensor, "..."]) -> dict[str, Float[Tensor, " seeds"]]:
-    """One step of the actor up the first critic's value of the actor's own actions (Silver et al. 2014), and the losses."""
-    features = agent.torso(observations).detach()
-    agent.critics.requires_grad_(False)
-    losses = -agent.values(features, agent.act_on(features))[:, 0].mean(1)
-    stepper.step(losses.sum())
-    agent.critics.requires_grad_(True)
-    return {"actor_loss": losses.detach()}
+    """One step of the actor up the first critic's value of its own actions: dQ/da dmu/dtheta (Silver et al. 2014, Eq. 9)."""
+    features = agent.torso(observations)
+    policy = Pass(agent.actor, features)
+    actions = policy.output.tanh_()
+    first = Pass(agent.critics, torch.cat([features, actions], -1), every=agent.critic_count)
+    by_action = first.through(torch.full_like(first.output, 1 / actions.shape[1]))[..., -agent.count :]
+    policy.back(-by_action * (1 - actions.square()))
+    stepper.descend()
+    return {"actor_loss": -first.output.mean((1, 2))}
 
 
-def squashed(
-    outputs: Float[Tensor, "... outputs"], noise: Float[Tensor, "... numbers"]
-) -> tuple[Float[Tensor, "... numbers"], Float[Tensor, "..."]]:
-    """Actions a = tanh(u), u ~ N(mean, std), and log pi(a).
+class Squashed:
+    """Actions a = tanh(u), u ~ N(mean, std), kept so that slopes can be sent back.
 
     log pi(a) = log N(u) - sum log(1 - tanh(u)^2)   (Haarnoja et al. 2018, arXiv:1812.05905, Eq. 21)
 
     The correction is computed as 2 (log 2 - u - softplus(-2 u)), which is the same and loses nothing where tanh is flat.
+
+    Attributes:
+        actions: in [-1, 1].
+        log_probs: log pi(a).
     """
-    mean, log_std = outputs.chunk(2, -1)
-    log_std = log_std.clamp(*LOG_STD_RANGE)
-    raw = torch.addcmul(mean, log_std.exp(), noise)
-    gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-    correction = 2 * (math.log(2) - raw - nn.functional.softplus(-2 * raw))
-    return raw.tanh(), (gaussian - correction).sum(-1)
+
+    def __init__(self, outputs: Float[Tensor, "... outputs"], noise: Float[Tensor, "... numbers"]) -> None:
+        """Draw with what the actor puts out (means, then log standard deviations) and standard normal numbers."""
+        mean, log_std = outputs.chunk(2, -1)
+        self._held = log_std.clamp(*LOG_STD_RANGE)
+        self._free = self._held == log_std
+        self._spread = self._held.exp() * noise
+        raw = mean + self._spread
+        self.actions: Float[Tensor, "... numbers"] = raw.tanh()
+        gaussian = -0.5 * noise.square() - self._held - 0.5 * math.log(2 * math.pi)
+        correction = 2 * (math.log(2) - raw - nn.functional.softplus(-2 * raw))
+        self.log_probs: Float[Tensor, ...] = (gaussian - correction).sum(-1)
+
+    def back(self, by_action: Float[Tensor, "... numbers"], by_log_prob: Float[Tensor, "..."]) -> Float[Tensor, "... outputs"]:
+        """The slope by the actor's outputs: with u = mean + std noise, da/du = 1 - a^2, and d log pi/du = 2 a, d log pi/d log std = -1."""
+        by_raw = by_action * (1 - self.actions.square()) + by_log_prob[..., None] * 2 * self.actions
+        by_log_std = (by_raw * self._spread - by_log_prob[..., None]) * self._free
+        return torch.cat([by_raw, by_log_std], -1)

@@ -16,6 +16,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.continuous import DeterministicAgent, climb, explored
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.passes import Reading
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
@@ -111,14 +112,12 @@ class DDPG:
                     target.follow(self.share)
             run.log(step, **metrics, **environments.told())
 
+    @torch.no_grad()
     def update_critic(
         self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions
     ) -> dict[str, Float[Tensor, " seeds"]]:
         """One step of the critic towards y = r + discount Q'(s', mu'(s'))."""
-        with torch.no_grad():
-            following = target.torso(batch.following)
-            targets = batch.rewards + batch.discounts * target.values(following, target.act_on(following))[:, 0]
-        values = agent.values(agent.torso(batch.observations), batch.actions)[:, 0]
-        errors = (values - targets).square().mean(1)
-        stepper.step(errors.sum())
-        return {"loss": errors.detach(), "value": values.detach().mean(1)}
+        following = target.torso(batch.following)
+        targets = batch.rewards + batch.discounts * target.judge(following, target.act_on(following)).values[:, 0]
+        errors = agent.fit(stepper, Reading(agent.torso, batch.observations), batch.actions, targets)[:, 0]
+        return {"loss": errors.square().mean(1), "value": (errors + targets).mean(1)}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
-from rlhub.agents.q_network import QNetwork
+from rlhub.agents.q_network import Kept, QNetwork
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
@@ -140,32 +140,36 @@ class DQN:
         choices = torch.stack([torch.randint(online.count, shape, generator=draw) for draw in draws], 1)
         for place in range(self.rollout):
             explores = at_random[place] < self.epsilon_at(step + place * replay.count)
-            yield torch.where(explores, choices[place], online(replay.newest).argmax(-1))
+            yield torch.where(explores, choices[place], online.expected(Kept(online, replay.newest).outputs).argmax(-1))
 
+    @torch.no_grad()
     def update(
         self, online: QNetwork, target: QNetwork, stepper: Stepper, batch: Transitions, progress: float = 0.0
     ) -> tuple[Float[Tensor, "seeds batch"], dict[str, Float[Tensor, " seeds"]]]:
         """One step of the temporal-difference errors' Huber loss, or of the distributions' cross-entropy; each row's error, and metrics."""
-        with torch.no_grad():
-            outputs = target.outputs(batch.following)
-            following = target.expected(outputs)
-            chosen = online(batch.following).argmax(-1) if self.double else following.argmax(-1)
-        taken = of_actions(online.outputs(batch.observations), batch.actions)
+        outputs = Kept(target, batch.following).outputs
+        following = target.expected(outputs)
+        chosen = online.expected(Kept(online, batch.following).outputs).argmax(-1) if self.double else following.argmax(-1)
+        kept = Kept(online, batch.observations)
+        taken = of_actions(kept.outputs, batch.actions)
         if self.atoms:
-            with torch.no_grad():
-                atoms = online.atoms
-                goals = projected(of_actions(outputs, chosen).softmax(-1), batch.rewards, batch.discounts, atoms)
-            errors = -(goals * taken.log_softmax(-1)).sum(-1)
-            losses, values = errors, taken.detach().softmax(-1) @ atoms
+            goals = projected(of_actions(outputs, chosen).softmax(-1), batch.rewards, batch.discounts, online.atoms)
+            log_probs = taken.log_softmax(-1)
+            values = log_probs.exp() @ online.atoms
+            losses = errors = -(goals * log_probs).sum(-1)
+            slopes = log_probs.exp() - goals
         else:
             targets = batch.rewards + batch.discounts * following.gather(-1, chosen[..., None])[..., 0]
             values = taken[..., 0]
             errors = targets - values
             losses = nn.functional.smooth_l1_loss(values, targets, reduction="none")
-        loss = (losses * batch.weights).mean(1)
+            slopes = -errors.clamp(-1, 1)[..., None]
+        slopes = slopes * (batch.weights / errors.shape[1])[..., None]
+        kept.back(torch.zeros_like(kept.outputs).scatter_(2, places_of(batch.actions, slopes.shape[-1]), slopes[:, :, None]))
         rate = self.learning_rate * (1 - progress if self.schedule == "linear" else 1.0)
-        norms = stepper.step(loss.sum(), max_norm=self.max_norm, learning_rate=rate)
-        return errors.detach(), {"loss": loss.detach(), "value": values.detach().mean(1), "gradient_norm": norms}
+        norms = stepper.parameters.clip(self.max_norm)
+        stepper.descend(rate)
+        return errors, {"loss": (losses * batch.weights).mean(1), "value": values.mean(1), "gradient_norm": norms}
 
     def epsilon_at(self, step: int) -> float:
         """The share of random actions after so many steps."""
@@ -187,7 +191,12 @@ def of_actions(
     outputs: Float[Tensor, "seeds batch actions width"], actions: Int[Tensor, "seeds batch"]
 ) -> Float[Tensor, "seeds batch width"]:
     """Each row's outputs for one action."""
-    return outputs.gather(2, actions[..., None, None].expand(-1, -1, 1, outputs.shape[-1]))[:, :, 0]
+    return outputs.gather(2, places_of(actions, outputs.shape[-1]))[:, :, 0]
+
+
+def places_of(actions: Int[Tensor, "seeds batch"], width: int) -> Int[Tensor, "seeds batch 1 width"]:
+    """Where `of_actions` finds them."""
+    return actions[..., None, None].expand(-1, -1, 1, width)
 
 
 def projected(

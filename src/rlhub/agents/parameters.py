@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
-from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 
 Optimiser = Literal["adam", "rmsprop"]
@@ -111,11 +110,6 @@ class Stepper:
         self._steps = torch.zeros(())
         self._means, self._squares = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
 
-    def descend(self, gradient: Float[Tensor, " numbers"]) -> None:
-        """One step down a gradient that is known without a loss."""
-        self.parameters.gradients.copy_(gradient)
-        self._descend(self._rate)
-
     def step(
         self,
         loss: Float[Tensor, ""],
@@ -138,27 +132,29 @@ class Stepper:
         self.parameters.gradients.zero_()
         loss.backward()
         norms = self.parameters.clip(max_norm)
-        rate = self._rate if learning_rate is None else learning_rate
         if moving is None or bool(moving.all()):
-            self._descend(rate)
+            self.descend(learning_rate)
         elif moving.any():
             numbers = [self.parameters.values, self._means, self._squares]
             before = [part.clone() for part in numbers]
-            self._descend(rate)
+            self.descend(learning_rate)
             for part, earlier in zip(numbers, before, strict=True):
                 part.copy_(torch.where(self.parameters.spread(moving), part, earlier))
         return norms
 
     @torch.no_grad()
-    def _descend(self, rate: float) -> None:
-        values, gradients = [self.parameters.values], [self.parameters.gradients]
+    def descend(self, learning_rate: float | None = None) -> None:
+        """One step down the gradients that lie in the parameters already; the learning rate of this step, where it changes."""
+        rate = self._rate if learning_rate is None else learning_rate
+        values, gradients, squares, steps = [self.parameters.values], [self.parameters.gradients], [self._squares], [self._steps]
         shared: dict[str, Any] = {"lr": rate, "eps": self._eps, "weight_decay": 0.0, "maximize": False}
         if self._kind == "adam":
             beta1, beta2 = self._smoothing
-            means, squares, steps = [self._means], [self._squares], [self._steps]
-            adam(values, gradients, means, squares, [], steps, fused=True, amsgrad=False, beta1=beta1, beta2=beta2, **shared)
+            self._steps += 1
+            # What torch.optim's Adam comes to when it is fused; its own ways there take as long again for small networks.
+            torch._fused_adam_(values, gradients, [self._means], squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **shared)
         else:
-            squares, steps, decay = [self._squares], [self._steps], self._smoothing[1]
+            decay = self._smoothing[1]
             rmsprop(values, gradients, squares, [], [], steps, foreach=False, alpha=decay, momentum=0, centered=False, **shared)
 
     def state_dict(self) -> dict[str, Any]:

@@ -108,15 +108,11 @@ class PPO:
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, eps=1e-5)
-        rollout = Rollout(environments, agent, steps=self.rollout)
-        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount)
+        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
 
-        parts = {"agent": crew, "stepper": stepper, "scale": scale, "rollout": rollout, "environments": environments}
-
-        for step in run.resume(self.steps, by=rollout.rows, **parts):
+        for step in run.resume(self.steps, by=rollout.rows, agent=crew, stepper=stepper, rollout=rollout, environments=environments):
             rollout.collect(step)
-            if self.normalise_rewards:
-                rollout.scale_rewards(scale)
             batch = rollout.batch(discount=self.discount, decay=self.decay)
             near = torch.ones(len(run.seeds), dtype=torch.bool)
             for rows in batch.minibatches(self.minibatches, epochs=self.epochs, seeds=run.seeds, step=step):
@@ -124,8 +120,7 @@ class PPO:
                 if self.kl_stop and not near.any():
                     break
             run.log(step, **self.describe(agent, rows), **environments.told())
-            if self.normalise_observations:
-                agent.observe(batch.observations)
+            agent.observe(batch.observations)
 
     def update(
         self, agent: ActorCritic, stepper: Stepper, batch: Batch, *, progress: float, near: Bool[Tensor, " seeds"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhub.agents.agent import Agent
 from rlhub.agents.networks import initialise, mlp
+from rlhub.agents.passes import Pass, Reading
 from rlhub.agents.torsos import is_image, torso_for
 from rlhub.core.errors import UserError
 
@@ -77,10 +78,14 @@ class QNetwork(Agent):
     def outputs(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... actions width"]:
         """Values, or the logits of each atom, for each action."""
         features = self.torso(observations)
-        advantages = self.advantage(features).unflatten(-1, (self.count, self.width))
-        if self.value is None:
-            return advantages
-        return self.value(features)[..., None, :] + advantages - advantages.mean(-2, keepdim=True)
+        return self.joined(self.advantage(features), self.value(features) if self.value is not None else None)
+
+    def joined(
+        self, advantages: Float[Tensor, "... outputs"], value: Float[Tensor, "... width"] | None
+    ) -> Float[Tensor, "... actions width"]:
+        """The two parts' outputs as one: V + A - mean A."""
+        each = advantages.unflatten(-1, (self.count, self.width))
+        return each if value is None else value[..., None, :] + each - each.mean(-2, keepdim=True)
 
     @property
     def atoms(self) -> Float[Tensor, " atoms"]:
@@ -91,3 +96,32 @@ class QNetwork(Agent):
     def actions(self, observations: Shaped[Tensor, "..."], *, generator: torch.Generator | None) -> Tensor:
         """The most valuable actions."""
         return self(observations).argmax(-1)
+
+
+class Kept:
+    """A pass through a Q-network, kept so that slopes can be sent back.
+
+    Attributes:
+        outputs: what `QNetwork.outputs` gives.
+    """
+
+    def __init__(self, network: QNetwork, observations: Shaped[Tensor, "..."]) -> None:
+        """Read a batch."""
+        self._reading = Reading(network.torso, observations)
+        self._advantages = Pass(network.advantage, self._reading.features)
+        self._value = Pass(network.value, self._reading.features) if network.value is not None else None
+        self.outputs: Float[Tensor, "... actions width"] = network.joined(
+            self._advantages.output, self._value.output if self._value else None
+        )
+
+    def back(self, slope: Float[Tensor, "... actions width"]) -> None:
+        """Write the slopes by the parameters into their gradients."""
+        by_value = slope.sum(-2)
+        if self._value is not None:
+            slope = slope - by_value[..., None, :] / slope.shape[-2]
+        parts = [(self._advantages, slope.flatten(-2))] + ([(self._value, by_value)] if self._value else [])
+        if self._reading.learns:
+            self._reading.back(torch.stack([part.through(slope, parameters=True) for part, slope in parts]).sum(0))
+        else:
+            for part, slope in parts:
+                part.back(slope)

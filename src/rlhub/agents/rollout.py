@@ -33,9 +33,9 @@ class Rollout:
         memory: what a recurrent agent remembered before the first row; of no width for others.
     """
 
-    def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int) -> None:
-        """Make room for `steps` rows of all environments."""
-        seeds, self.steps, self.count = len(environments.seeds), steps, environments.copies
+    def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int, scale: RewardScale | None = None) -> None:
+        """Make room for `steps` rows of all environments, whose rewards are brought to one scale where there is a `scale`."""
+        seeds, self.steps, self.count, self._scale = len(environments.seeds), steps, environments.copies, scale
         self._environments, self._agent = environments, agent
         kind = torch.from_numpy(np.zeros(0, dtype=environments.box.dtype)).dtype
         shape = (seeds, steps, self.count)
@@ -74,15 +74,13 @@ class Rollout:
             for column, values in zip(columns, (after.rewards, after.terminated, after.truncated, after.begun), strict=True):
                 column[:, place] = values.reshape(len(environments.seeds), self.count)
             self._remembered = remembered * ~self.begun[:, place, :, None] if act.memory_width else remembered
+        if self._scale is not None:
+            self.rewards[:] = self._scale(self.rewards, self.terminated | self.truncated, self.begun)
 
     @property
     def rows(self) -> int:
         """Rows of each seed."""
         return self.steps * self.count
-
-    def scale_rewards(self, scale: RewardScale) -> None:
-        """Bring the rewards to one scale."""
-        self.rewards[:] = scale(self.rewards, self.terminated | self.truncated, self.begun)
 
     @torch.no_grad()
     def batch(self, *, discount: float, decay: float) -> "Batch":
@@ -102,12 +100,14 @@ class Rollout:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a recurrent agent remembers."""
-        return {"memory": self._remembered}
+        """What a recurrent agent remembers, and the rewards' scale."""
+        return {"memory": self._remembered, **({"scale": self._scale.state_dict()} if self._scale else {})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put it back."""
         self._remembered = state["memory"].clone()
+        if self._scale is not None:
+            self._scale.load_state_dict(state["scale"])
 
     @property
     def happened(self) -> Bool[Tensor, "seeds steps environments"]:

@@ -19,6 +19,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.continuous import SquashedGaussianAgent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.passes import Reading
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.soft_categorical import SoftCategoricalAgent
 from rlhub.agents.targets import Target
@@ -111,32 +112,29 @@ class SAC:
                     metrics = self.update(agent, learners, replay.draw(self.batch, draws, discount=self.discount), draws)
             run.log(step, **metrics, **environments.told())
 
+    @torch.no_grad()
     def update(
         self, agent: SoftAgent, learners: "Learners", batch: Transitions, draws: list[torch.Generator]
     ) -> dict[str, Float[Tensor, " seeds"]]:
         """One step of the critics, the actor and the temperature, then of the targets."""
         alpha = learners.log_alpha.detach().exp()[:, None]
-        target = learners.target.network
-        with torch.no_grad():
-            read, seen = agent.torso(batch.following), target.torso(batch.following)
-            following, _ = agent.soft_value(read, target, seen, agent.noise(self.batch, draws), alpha)
-            targets = batch.rewards + batch.discounts * following
-        features = agent.torso(batch.observations)
-        errors = (agent.values(features, batch.actions) - targets[:, None]).square().mean(2).sum(1)
-        learners.critics.step(0.5 * errors.sum())
+        target, seen = learners.target.network, learners.target.network.torso(batch.following)
+        following, _ = agent.soft_value(agent.torso(batch.following), target, seen, agent.noise(self.batch, draws), alpha)
+        targets = batch.rewards + batch.discounts * following
+        reading = Reading(agent.torso, batch.observations)
+        errors = agent.fit(learners.critics, reading, batch.actions, targets)
 
-        features = features.detach()
-        agent.critics.requires_grad_(False)
-        values, entropies = agent.soft_value(features, agent, features, agent.noise(self.batch, draws), alpha)
-        learners.actor.step(-values.mean(1).sum())
-        agent.critics.requires_grad_(True)
+        read = reading.features
+        values, entropies = agent.soft_value(read, agent, read, agent.noise(self.batch, draws), alpha, improve=True)
+        learners.actor.descend()
 
-        entropies = entropies.detach().mean(1)
+        entropy = entropies.mean(1)
         if self.temperature is None:
             wanted = agent.usual_entropy if self.target_entropy is None else self.target_entropy
-            learners.temperature.descend(entropies - wanted)
+            learners.temperature.parameters.gradients.copy_(entropy - wanted)
+            learners.temperature.descend()
         learners.target.follow(self.share)
-        return {"loss": errors.detach(), "soft_value": values.detach().mean(1), "entropy": entropies, "alpha": alpha[:, 0]}
+        return {"loss": errors.square().sum(1).mean(1), "soft_value": values.mean(1), "entropy": entropy, "alpha": alpha[:, 0]}
 
 
 def acted(agent: SoftAgent, replay: Replay, draws: list[torch.Generator], at_random: bool) -> Tensor:

@@ -7,22 +7,20 @@ from typing import Any
 import torch
 from gymnasium.spaces import Discrete, Space
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
-from rlhub.agents.agent import Agent
+from rlhub.agents.critics import CriticAgent, Judgement
 from rlhub.agents.distributions import Categorical
 from rlhub.agents.networks import mlp, stacked, uniform
+from rlhub.agents.passes import Pass
 from rlhub.agents.torsos import torso_for
 from rlhub.core.errors import UserError
 
 
-class SoftCategoricalAgent(Agent):
+class SoftCategoricalAgent(CriticAgent):
     """A policy over discrete actions, and two critics that value all of them at once.
 
     Attributes:
-        torso: reads observations for both; images' is trained by the critics alone.
-        actor: puts out logits.
-        critics: Q(s, .), two networks side by side.
         distribution: of the actions.
     """
 
@@ -52,12 +50,7 @@ class SoftCategoricalAgent(Agent):
         self.actor, *valued = (mlp([features, *hidden, self.distribution.count], activation=activation) for _ in range(3))
         for part in (self.torso, self.actor, *valued):
             uniform(part, generator=draw)
-        self.critics = stacked(valued)
-
-    @property
-    def critic_parts(self) -> list[nn.Module]:
-        """What the critics depend on."""
-        return [self.torso, self.critics]
+        self.critics, self.critic_count = stacked(valued), len(valued)
 
     @property
     def usual_entropy(self) -> float:
@@ -92,17 +85,12 @@ class SoftCategoricalAgent(Agent):
         """Actions of the policy."""
         return self.distribution.sample(self(observations), noise)
 
-    def all_values(self, features: Float[Tensor, "seeds batch features"]) -> Float[Tensor, "seeds critics batch actions"]:
-        """Every critic's Q(s, .)."""
-        each = features.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
-        return self.critics(each).unflatten(0, (len(features), 2))
-
-    def values(
-        self, features: Float[Tensor, "seeds batch features"], actions: Int[Tensor, "seeds batch"]
-    ) -> Float[Tensor, "seeds critics batch"]:
+    def judge(self, features: Float[Tensor, "seeds batch features"], actions: Int[Tensor, "seeds batch"]) -> Judgement:
         """Every critic's Q(s, a)."""
-        each = actions[:, None, :, None].expand(-1, 2, -1, -1)
-        return self.all_values(features).gather(-1, each)[..., 0]
+        passed = self.through_critics(features)
+        taken = actions[:, None, :, None].expand(-1, self.critic_count, -1, -1)
+        values = passed.output.unflatten(0, (len(features), self.critic_count))
+        return Judgement(passed, values.gather(-1, taken)[..., 0], taken)
 
     def soft_value(
         self,
@@ -111,9 +99,20 @@ class SoftCategoricalAgent(Agent):
         seen: Float[Tensor, "seeds batch features"],
         noise: Float[Tensor, "seeds batch actions"],
         alpha: Float[Tensor, "seeds 1"],
+        *,
+        improve: bool = False,
     ) -> tuple[Float[Tensor, "seeds batch"], Float[Tensor, "seeds batch"]]:
-        """E[min Q(s, a) - alpha log pi(a|s)] over the policy's actions, summed and not drawn, and the entropy (Eq. 10-12)."""
-        log_probs = self.actor(features).log_softmax(-1)
-        least = critics.all_values(seen).amin(1)
+        """E[min Q(s, a) - alpha log pi(a|s)] over the policy's actions, summed and not drawn, and the entropy (Eq. 10-12).
+
+        The arguments are those of `continuous.SquashedGaussianAgent.soft_value`. By the logits, the slope of E[x(a)] with
+        x = min Q - alpha log pi is pi (x - E[x]), for the entropy's own slope by pi adds the same to every action.
+        """
+        policy = Pass(self.actor, features)
+        log_probs = policy.output.log_softmax(-1)
         probabilities = log_probs.exp()
-        return (probabilities * (least - alpha[..., None] * log_probs)).sum(-1), -(probabilities * log_probs).sum(-1)
+        values = critics.through_critics(seen).output.unflatten(0, (len(seen), self.critic_count))
+        worth = values.amin(1) - alpha[..., None] * log_probs
+        soft = (probabilities * worth).sum(-1)
+        if improve:
+            policy.back(probabilities * (soft[..., None] - worth) / features.shape[1])
+        return soft, -(probabilities * log_probs).sum(-1)

@@ -17,6 +17,7 @@ from rlhub.agents.continuous import DeterministicAgent, climb, explored
 from rlhub.agents.draws import standard_normal
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
+from rlhub.agents.passes import Reading
 from rlhub.agents.replay import Replay, Transitions
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
@@ -120,16 +121,14 @@ class TD3:
                         target.follow(self.share)
             run.log(step, **metrics, **environments.told())
 
+    @torch.no_grad()
     def update_critics(
         self, agent: DeterministicAgent, target: DeterministicAgent, stepper: Stepper, batch: Transitions, draws: list[torch.Generator]
     ) -> dict[str, Float[Tensor, " seeds"]]:
         """One step of both critics towards y = r + discount min Q'(s', a' + noise)."""
-        with torch.no_grad():
-            noise = (self.blur * standard_normal((self.batch, agent.count), draws)).clamp(-self.blur_clip, self.blur_clip)
-            following = target.torso(batch.following)
-            actions = (target.act_on(following) + noise).clamp(-1, 1)
-            targets = batch.rewards + batch.discounts * target.values(following, actions).amin(1)
-        values = agent.values(agent.torso(batch.observations), batch.actions)
-        errors = (values - targets[:, None]).square().mean(2).sum(1)
-        stepper.step(errors.sum())
-        return {"loss": errors.detach(), "value": values.detach().mean((1, 2))}
+        noise = (self.blur * standard_normal((self.batch, agent.count), draws)).clamp(-self.blur_clip, self.blur_clip)
+        following = target.torso(batch.following)
+        actions = (target.act_on(following) + noise).clamp(-1, 1)
+        targets = batch.rewards + batch.discounts * target.judge(following, actions).values.amin(1)
+        errors = agent.fit(stepper, Reading(agent.torso, batch.observations), batch.actions, targets)
+        return {"loss": errors.square().mean(2).sum(1), "value": targets.mean(1) + errors.mean((1, 2))}

@@ -18,6 +18,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -44,6 +45,8 @@ class TRPO:
         decay: lambda of the advantages.
         hidden: widths of the hidden layers, for observations that are vectors.
         activation: tanh, relu, elu or silu.
+        normalise_observations: take the mean and variance of all observations so far out of them.
+        normalise_rewards: divide rewards by the standard deviation of their discounted sums so far.
         log_std: log standard deviation of continuous actions to begin with.
     """
 
@@ -62,6 +65,8 @@ class TRPO:
     decay: float = 0.95
     hidden: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
     log_std: float = 0.0
 
     load_model = staticmethod(load_agent)
@@ -75,7 +80,7 @@ class TRPO:
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
+        return first_agent(ActorCritic, self, environments, seed, normalise=self.normalise_observations, log_std=self.log_std)
 
     @with_small_networks
     def train(self, run: Run) -> None:
@@ -85,9 +90,10 @@ class TRPO:
         agent: ActorCritic = crew.together
         policy = Parameters(agent.policy_parts, len(run.seeds))
         value = Stepper(Parameters([agent.critic], len(run.seeds)), self.value_learning_rate)
-        rollout = Rollout(environments, agent, steps=self.rollout)
+        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
 
-        for step in run.resume(self.steps, by=rollout.rows, agent=crew, value=value, environments=environments):
+        for step in run.resume(self.steps, by=rollout.rows, agent=crew, value=value, rollout=rollout, environments=environments):
             rollout.collect(step)
             batch = rollout.batch(discount=self.discount, decay=self.decay)
             metrics = self.improve(agent, policy, batch)
@@ -95,6 +101,7 @@ class TRPO:
                 weights = row_weights(rows.happened)
                 errors = ((agent.value(rows.observations) - rows.returns).square() * weights).sum(1)
                 value.step(errors.sum())
+            agent.observe(batch.observations)
             run.log(step, **metrics, value_loss=errors.detach(), **environments.told())
 
     def improve(self, agent: ActorCritic, parameters: Parameters, batch: Batch) -> dict[str, Float[Tensor, " seeds"]]:

@@ -15,6 +15,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
+from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -37,6 +38,8 @@ class VPG:
         decay: lambda of the advantages.
         hidden: widths of the hidden layers, for observations that are vectors.
         activation: tanh, relu, elu or silu.
+        normalise_observations: take the mean and variance of all observations so far out of them.
+        normalise_rewards: divide rewards by the standard deviation of their discounted sums so far.
         log_std: log standard deviation of continuous actions to begin with.
     """
 
@@ -51,6 +54,8 @@ class VPG:
     decay: float = 0.97
     hidden: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
     log_std: float = -0.5
 
     load_model = staticmethod(load_agent)
@@ -64,7 +69,7 @@ class VPG:
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""
-        return first_agent(ActorCritic, self, environments, seed, log_std=self.log_std)
+        return first_agent(ActorCritic, self, environments, seed, normalise=self.normalise_observations, log_std=self.log_std)
 
     @with_small_networks
     def train(self, run: Run) -> None:
@@ -74,13 +79,16 @@ class VPG:
         agent: ActorCritic = crew.together
         policy = Stepper(Parameters(agent.policy_parts, len(run.seeds)), self.learning_rate)
         value = Stepper(Parameters([agent.critic], len(run.seeds)), self.value_learning_rate)
-        rollout = Rollout(environments, agent, steps=self.rollout)
+        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
 
-        for step in run.resume(self.steps, by=rollout.rows, agent=crew, policy=policy, value=value, environments=environments):
+        parts = {"agent": crew, "policy": policy, "value": value, "rollout": rollout, "environments": environments}
+        for step in run.resume(self.steps, by=rollout.rows, **parts):
             rollout.collect(step)
             batch = rollout.batch(discount=self.discount, decay=self.decay)
             metrics = self.improve(agent, policy, batch)
             fitted = self.fit(agent, value, batch)
+            agent.observe(batch.observations)
             run.log(step, **metrics, value_loss=fitted, **environments.told())
 
     def improve(self, agent: ActorCritic, stepper: Stepper, batch: Batch) -> dict[str, Float[Tensor, " seeds"]]:
