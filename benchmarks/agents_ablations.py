@@ -7,6 +7,7 @@ A detail is left out by a setting where there is one, and else by putting someth
 """
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from unittest import mock
 import torch
 from agents_learning import settings_of
 from harness import RESULTS, machine
+from torch import Tensor
 
 import rlhub
 from rlhub.agents import continuous, trpo, vpg
@@ -101,17 +103,23 @@ def plain_gradient() -> AbstractContextManager[Any]:
     return mock.patch.object(trpo, "conjugate_gradients", lambda product, target, parameters, *, steps: target)
 
 
-@contextmanager
-def uncorrected_density() -> Iterator[None]:
-    """SAC with the Gaussian's density for that of its tanh."""
-    squashed = continuous.squashed
+class Uncorrected(continuous.Squashed):
+    """The Gaussian's density taken for that of its tanh."""
 
-    def uncorrected(outputs: Any, noise: Any) -> Any:
-        actions, log_probs = squashed(outputs, noise)
-        return actions, log_probs + torch.log1p(-actions.square() + 1e-6).sum(-1)
+    def __init__(self, outputs: Tensor, noise: Tensor) -> None:
+        """Leave the correction out."""
+        super().__init__(outputs, noise)
+        self.log_probs = (-0.5 * noise.square() - self._held - 0.5 * math.log(2 * math.pi)).sum(-1)
 
-    with mock.patch.object(continuous, "squashed", uncorrected):
-        yield
+    def back(self, by_action: Tensor, by_log_prob: Tensor) -> Tensor:
+        """Without d log pi/du, which is the correction's."""
+        by_raw = by_action * (1 - self.actions.square())
+        return torch.cat([by_raw, (by_raw * self._spread - by_log_prob[..., None]) * self._free], -1)
+
+
+def uncorrected_density() -> AbstractContextManager[Any]:
+    """SAC with it."""
+    return mock.patch.object(continuous, "Squashed", Uncorrected)
 
 
 LANDER, PENDULUM = "LunarLander-v3", "Pendulum-v1"

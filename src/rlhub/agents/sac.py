@@ -2,7 +2,8 @@
 
 The actor is rewarded for entropy too: the critics learn r + discount (min Q(s', a') - alpha log pi(a'|s')), a' drawn from the policy
 (Eq. 5), the actor descends alpha log pi(a|s) - min Q(s, a) through its reparametrised action (Eq. 9), and alpha keeps the entropy at its
-target: log alpha descends log alpha (entropy - target), whose slope needs no backward pass (Eq. 18).
+target: log alpha descends log alpha (entropy - target), Eq. 18. Gradients are the papers' own, sent back through the networks as they are
+stated there (`passes`).
 """
 
 import math
