@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from agents_time import shares_of
+from agents_time import shares_of, trained
 from harness import compare
 
-import rlhub
 from rlhub.agents.dqn import DQN
 from rlhub.agents.environments import Environments
 from rlhub.agents.ppo import PPO
@@ -68,12 +67,6 @@ ZOO = {
     },
 }
 PPOS = {"CartPole-v1": (CARTPOLE, 475.0, 500_000, 100_000), "LunarLander-v3": (LUNAR, 200.0, 500_000, 100_000)}
-
-
-def trained(system: Any, *, seed: int = 0, seeds: int = 1) -> None:
-    """Train in a folder that is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        rlhub.train(system, seed=seed, seeds=seeds, runs=folder)
 
 
 def ours(system: Any, *, seeds: int = 1) -> Callable[[], Callable[[], None]]:

@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from agents_learning import settings_of
+from agents_learning import bouts, settings_of
 from harness import RESULTS, machine
 from torch import Tensor
 
@@ -203,10 +203,9 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
 
 def scores(system: Any, seeds: int, episodes: int) -> list[float]:
     """Train seeds, and each one's mean return with its best actions."""
-    together = getattr(system, "trains_several", False)
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for first, count in [(0, seeds)] if together else [(seed, 1) for seed in range(seeds)]:
+        for first, count in bouts(system, seeds):
             run = rlhub.train(system, seed=first, seeds=count, runs=folder)
             for seed in run.seeds:
                 returns = evaluate(run.model(seed=seed), system.env, episodes=episodes).returns

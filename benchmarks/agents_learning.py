@@ -32,11 +32,9 @@ RUNS = Path(__file__).parent / "runs"
 
 def learnt(cell: Cell) -> dict[str, Any]:
     """Train and measure all seeds of a cell."""
-    together = getattr(cell.system, "trains_several", False)
-    batches = [(0, cell.seeds)] if together else [(seed, 1) for seed in range(cell.seeds)]
     seeds: list[dict[str, Any]] = []
     seconds = 0.0
-    for first, count in batches:
+    for first, count in bouts(cell.system, cell.seeds):
         name = f"{cell.name.replace('/', '-')}-{first}-{fingerprint(cell)}"
         run = rlhub.train(cell.system, seed=first, seeds=count, runs=RUNS, name=name)
         took = seconds_of(run)
@@ -60,13 +58,18 @@ def learnt(cell: Cell) -> dict[str, Any]:
         "algorithm": type(cell.system).__name__,
         "settings": settings(cell),
         "seeds": seeds,
-        "seeds_side_by_side": together,
+        "seeds_side_by_side": len(bouts(cell.system, cell.seeds)) == 1,
         "seconds": seconds,
         "steps_per_second": cell.system.steps * cell.seeds / seconds,
         "reference": cell.reference,
         "source": cell.source,
         **machine(),
     }
+
+
+def bouts(system: Any, seeds: int) -> list[tuple[int, int]]:
+    """The trainings that so many seeds take, each with its first seed and how many: one where seeds can train side by side."""
+    return [(0, seeds)] if getattr(system, "trains_several", False) else [(seed, 1) for seed in range(seeds)]
 
 
 def settings(cell: Cell) -> dict[str, Any]:

@@ -60,10 +60,10 @@ def matmul_rate(size: int = 1024) -> float:
     return best
 
 
-def trained(system: PPO) -> None:
+def trained(system: Any, *, seed: int = 0, seeds: int = 1) -> None:
     """Train in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        rlhub.train(system, runs=folder)
+        rlhub.train(system, seed=seed, seeds=seeds, runs=folder)
 
 
 @contextmanager

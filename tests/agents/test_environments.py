@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rlhub.agents.backends import Pool, Vector
 from rlhub.agents.environments import Environments
 from rlhub.core.errors import DivergenceError, UserError
 
@@ -115,3 +116,41 @@ def test_an_observation_that_is_not_a_number_stops_the_training():
     environments = Environments("Broken-v0", 2, seeds=[0])
     with pytest.raises(DivergenceError, match=r"Broken-v0 gave the observation \[nan, nan\] in environment 0 after 4 steps"):
         act(environments, 5)
+
+
+@pytest.mark.parametrize(
+    ("env", "copies", "steps"),
+    [
+        ("Acrobot-v1", 64, 501),
+        ("Pendulum-v1", 64, 401),
+        ("LunarLander-v3", 64, 500),
+        ("LunarLanderContinuous-v3", 64, 500),
+        ("Hopper-v5", 32, 300),
+    ],
+)
+def test_envpool_s_environments_are_gymnasium_s(env, copies, steps):
+    """Random actions earn the same in the same number of steps, within four standard errors."""
+    pytest.importorskip("envpool")
+    pool, own = Pool(env, copies), Vector(gymnasium.make_vec(env, num_envs=copies), env)
+    assert pool.observation_space.shape == own.observation_space.shape
+    found = [played(backend, own.action_space, copies, steps) for backend in (pool, own)]
+    for one, other in zip(*found, strict=True):
+        error = np.sqrt(one.var() / len(one) + other.var() / len(other))
+        assert abs(one.mean() - other.mean()) <= 4 * error
+
+
+def played(backend, space, copies, steps):
+    """Returns and lengths of episodes of random actions."""
+    backend.reset(list(range(copies)))
+    space.seed(0)
+    sums, counts = np.zeros(copies), np.zeros(copies)
+    returns, lengths = [], []
+    for _ in range(steps):
+        actions = np.stack([space.sample() for _ in range(copies)])
+        _, rewards, terminated, truncated, begun = backend.step(actions)
+        sums, counts = sums + rewards, counts + ~begun
+        over = terminated | truncated
+        returns += sums[over].tolist()
+        lengths += counts[over].tolist()
+        sums[over] = counts[over] = 0
+    return np.array(returns), np.array(lengths)

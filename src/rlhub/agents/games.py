@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Space
-from gymnasium.vector.utils import concatenate, create_empty_array
+from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from jaxtyping import Bool, Shaped
 
 from rlhub.core.errors import UserError
@@ -41,7 +41,7 @@ class Game:
                     f"{self.action_space}; one policy plays for all, so they must be alike (SuperSuit pads observations and actions)"
                 )
         self.metadata = environment.metadata
-        self._blank: Any = create_empty_array(self.observation_space, n=1, fn=np.zeros)
+        self._blank: Any = next(iterate(self.observation_space, create_empty_array(self.observation_space, n=1, fn=np.zeros)))
 
     def reset(self, seed: int) -> Any:
         """Begin a game; each player's observation."""
@@ -69,8 +69,7 @@ class Game:
         self._environment.close()
 
     def _rows(self, seen: dict[str, Any]) -> Any:
-        blank = next(iter(_unbatched(self._blank)))
-        return _batched(self.observation_space, [seen.get(player, blank) for player in self._names])
+        return _batched(self.observation_space, [seen.get(player, self._blank) for player in self._names])
 
 
 class Games:
@@ -120,7 +119,7 @@ class Games:
             game.close()
 
     def _whole(self, seen: Sequence[Any]) -> Any:
-        return _batched(self.observation_space, [row for batch in seen for row in _unbatched(batch)])
+        return _batched(self.observation_space, [row for batch in seen for row in iterate(self.observation_space, batch)])
 
 
 def make_game(name: str, **options: Any) -> Game:
@@ -159,13 +158,3 @@ def _batched(space: Space[Any], rows: Sequence[Any]) -> Any:
     """Observations as a batch, whatever their structure."""
     out: Any = create_empty_array(space, n=len(rows))
     return concatenate(space, rows, out)
-
-
-def _unbatched(batch: Any) -> list[Any]:
-    """The rows of a batch of observations, whatever their structure."""
-    if isinstance(batch, dict):
-        parts = {key: _unbatched(part) for key, part in batch.items()}
-        return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
-    if isinstance(batch, tuple):
-        return list(zip(*(_unbatched(part) for part in batch), strict=True))
-    return list(batch)
