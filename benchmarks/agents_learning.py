@@ -61,6 +61,7 @@ def learnt(cell: Cell) -> dict[str, Any]:
         "seeds_side_by_side": len(bouts(cell.system, cell.seeds)) == 1,
         "seconds": seconds,
         "steps_per_second": cell.system.steps * cell.seeds / seconds,
+        "threads": torch.get_num_threads(),
         "reference": cell.reference,
         "source": cell.source,
         **machine(),
@@ -80,6 +81,11 @@ def settings(cell: Cell) -> dict[str, Any]:
 def settings_of(system: Any) -> dict[str, Any]:
     """A system's fields as JSON values."""
     return dict(json.loads(json.dumps(describe_system(system)["fields"])))
+
+
+def usual(cell: Cell) -> dict[str, Any]:
+    """The defaults of its fields, which stand for those that were added after it was measured."""
+    return settings_of(type(cell.system)())
 
 
 def fingerprint(cell: Cell) -> str:
@@ -106,7 +112,7 @@ def wanted(words: list[str]) -> list[Cell]:
     found = []
     for cell in CELLS:
         path = LEARNING / f"{cell.name}.json"
-        there = path.exists() and json.loads(path.read_text())["settings"] == settings(cell)
+        there = path.exists() and usual(cell) | json.loads(path.read_text())["settings"] == settings(cell)
         if not there and (not words or any(cell.name == word or cell.name.startswith(f"{word}/") for word in words)):
             found.append(cell)
     return found

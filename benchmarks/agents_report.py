@@ -70,10 +70,13 @@ def page() -> str:
         "measures; the settings are in `rlhub.agents.tuned`. A seed's score is its last agent's mean return over whole episodes "
         "in Gymnasium's own environment, with the best action at each step. The table shows the interquartile mean over seeds and its 95% "
         "interval (stratified bootstrap, Agarwal et al. 2021). *At* says that the interval holds the reference. Seconds are of all seeds, "
-        "which train side by side in one process on two cores (A3C's one after another); steps a second count every seed's.",
+        "which train side by side in one process (A3C's one after another), some with another training beside them; steps a second count "
+        "every seed's.",
         "",
         "References: [Z] is rl-baselines3-zoo's table, one training each, on LunarLander-v2 and MuJoCo's v3 environments; where a name "
-        "follows, nobody published the algorithm's own number, and that of its relative stands in.",
+        "follows, nobody published the algorithm's own number, and that of its relative stands in. [T] is Tianshou's "
+        "`examples/mujoco/benchmark`, the mean of ten seeds after as many steps on MuJoCo's v3 environments, the steps at random that its "
+        "trainings begin with added.",
         "",
     ]
     for env, cells in groupby(results(), key=lambda result: result["env"]):

@@ -13,7 +13,8 @@ _EPOCHS = {"environments": 32, "rollout": 64, "epochs": 10, "learning_rate": 1e-
 _LOCOMOTION = {"steps": 1_000_000, **_EPOCHS, "normalise_observations": True, "log_std": -0.5}
 _ATARI_ROLLOUT = {"steps": 10_000_000, "environments": 8, "learning_rate": 2.5e-4, "entropy_weight": 0.01}
 _LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "learning_rate": 1e-3, "products": "bf16"}
-_STEP_BY_STEP = {"steps": 200_000, "warmup": 10_000, "products": "bf16"}
+_STEP_BY_STEP = {"steps": 110_000, "warmup": 10_000, "products": "bf16"}
+_SCALED = {"normalise_observations": True, "normalise_rewards": True}
 _DISCRETE_SAC = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 10, "hidden": (64, 64)}
 _PIXEL_Q = {
     "environments": 8,
@@ -41,14 +42,23 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "vpg": {
         "CartPole-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
-        "Pendulum-v1": {"steps": 1_000_000, "environments": 16, "rollout": 200, "discount": 0.9},
+        "Pendulum-v1": {
+            "steps": 1_000_000,
+            "environments": 32,
+            "rollout": 32,
+            "learning_rate": 3e-3,
+            "value_updates": 20,
+            "discount": 0.9,
+            "decay": 0.95,
+            **_SCALED,
+        },
         LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
     },
     "a2c": {
         "CartPole-v1": {"steps": 500_000, "learning_rate": 1e-3, "schedule": "linear"},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear"},
-        "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.9, "decay": 0.9, "schedule": "linear"},
+        "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.9, "decay": 0.9, "schedule": "linear", **_SCALED},
         LANDER: {"steps": 200_000, "discount": 0.995, "learning_rate": 8e-4, "schedule": "linear"},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 8, "decay": 0.9, "schedule": "linear"},
         "ALE/": {"steps": 10_000_000, "environments": 16, "entropy_weight": 0.01},
@@ -56,21 +66,21 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "a3c": {
         "CartPole-v1": {"steps": 500_000},
         "Acrobot-v1": {"steps": 500_000},
-        "Pendulum-v1": {"steps": 1_000_000, "discount": 0.9},
+        "Pendulum-v1": {"steps": 1_000_000, "discount": 0.9, "entropy_weight": 0.0, "normalise_rewards": True},
         LANDER: {"steps": 200_000, "discount": 0.995},
         CONTINUOUS_LANDER: {"steps": 1_000_000},
     },
     "trpo": {
         "CartPole-v1": {"steps": 100_000},
         "Acrobot-v1": {"steps": 100_000},
-        "Pendulum-v1": {"steps": 100_000, "discount": 0.9},
+        "Pendulum-v1": {"steps": 100_000, "environments": 4, "rollout": 256, "kl": 0.04, "discount": 0.9, "normalise_rewards": True},
         LANDER: {"steps": 200_000, "discount": 0.995},
         CONTINUOUS_LANDER: {"steps": 200_000, "discount": 0.995},
     },
     "ppo": {
         "CartPole-v1": {"steps": 100_000},
         "Acrobot-v1": {"steps": 1_000_000, **_EPOCHS},
-        "Pendulum-v1": {"steps": 100_000, **_EPOCHS, "environments": 16, "discount": 0.9},
+        "Pendulum-v1": {"steps": 100_000, **_EPOCHS, "environments": 4, "rollout": 256, "epochs": 20, "minibatches": 16, "discount": 0.9},
         LANDER: {"steps": 1_000_000, **_EPOCHS, "discount": 0.999, "entropy_weight": 0.01},
         CONTINUOUS_LANDER: {"steps": 1_000_000, **_EPOCHS, "discount": 0.999, "entropy_weight": 0.003},
         CHEETAH: _LOCOMOTION,
