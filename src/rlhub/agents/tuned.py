@@ -80,7 +80,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
         "CartPole-v1": {"steps": 100_000},
         "Acrobot-v1": {"steps": 1_000_000, **_EPOCHS},
-        "Pendulum-v1": {"steps": 100_000, **_EPOCHS, "environments": 4, "rollout": 256, "epochs": 20, "minibatches": 16, "discount": 0.9},
+        "Pendulum-v1": {"steps": 100_000, **_EPOCHS, "environments": 4, "rollout": 256, "epochs": 20, "minibatches": 16, "discount": 0.95},
         LANDER: {"steps": 1_000_000, **_EPOCHS, "discount": 0.999, "entropy_weight": 0.01},
         CONTINUOUS_LANDER: {"steps": 1_000_000, **_EPOCHS, "discount": 0.999, "entropy_weight": 0.003},
         CHEETAH: _LOCOMOTION,
