@@ -73,7 +73,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "trpo": {
         "CartPole-v1": {"steps": 100_000},
         "Acrobot-v1": {"steps": 100_000},
-        "Pendulum-v1": {"steps": 100_000, "environments": 4, "rollout": 256, "kl": 0.04, "discount": 0.9, "normalise_rewards": True},
+        "Pendulum-v1": {
+            "steps": 100_000,
+            "environments": 4,
+            "rollout": 256,
+            "kl": 0.02,
+            "value_updates": 320,
+            "discount": 0.95,
+            "normalise_rewards": True,
+        },
         LANDER: {"steps": 200_000, "discount": 0.995},
         CONTINUOUS_LANDER: {"steps": 200_000, "discount": 0.995},
     },
