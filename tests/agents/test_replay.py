@@ -48,6 +48,12 @@ def test_rewards_are_added_up_to_an_episodes_end_and_no_further(steps, capacity)
         assert batch.actions[0, place].item() == start % 3
 
 
+def test_episodes_of_one_step_fill_a_batch():
+    replay = filled(dict.fromkeys(range(0, 40, 2), "terminated"))
+    starts = replay.draw(500, [torch.Generator().manual_seed(0)]).observations[0, :, 0].long()
+    assert set(starts.tolist()) == set(range(0, 40, 2))
+
+
 def test_what_was_saved_comes_back():
     replay = filled({25: "terminated"}, priority=0.6)
     other = Replay(BOX, torch.zeros(1, dtype=torch.long), seeds=1, capacity=100, priority=0.6)

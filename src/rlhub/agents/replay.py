@@ -182,13 +182,15 @@ class Replay:
     def _evenly(self, batch: int, seed: int, draws: torch.Generator) -> Int[np.ndarray, " batch"]:
         """Places of one seed, drawn again where nothing happened."""
         oldest = (self.written - self.length) % self.size
-        while True:
+        found = np.zeros(0, dtype=np.int64)
+        while len(found) < batch:
             drawn = torch.randint(self.length * self.count, (batch + batch // 8 + 8,), generator=draws).numpy()
             rows, copies = np.divmod(drawn, self.count)
             rows = (rows + oldest) % self.size
-            kept = (~self._taken("begun", (rows * self.seeds + seed) * self.count + copies)).nonzero()[0][:batch]
-            if len(kept) == batch:
-                return (rows * self.count + copies)[kept]
+            happened = ~self._taken("begun", (rows * self.seeds + seed) * self.count + copies)
+            kept = (rows * self.count + copies)[happened]
+            found = np.concatenate([found, kept]) if len(found) else kept
+        return found[:batch]
 
     def _taken(self, column: str, at: Int[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """What a column holds at flat places."""
