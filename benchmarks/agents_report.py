@@ -19,7 +19,7 @@ from rlhub.core.statistics import bootstrap_interval, interquartile_mean, strati
 from rlhub.lens.figures.style import band, colour_of, styled, symbol_of, write_images
 
 ROOT = Path(__file__).parent.parent
-LEARNING, ABLATIONS = ROOT / "benchmarks/results/learning", ROOT / "benchmarks/results/ablations"
+LEARNING, PEERS, ABLATIONS = (ROOT / "benchmarks/results" / name for name in ("learning", "peers", "ablations"))
 PAGE, PLOTS, PAGES = ROOT / "docs/learning.md", ROOT / "docs/learning", ROOT / "docs/agents"
 START, END = "<!-- ablations: begin -->", "<!-- ablations: end -->"
 ALGORITHMS = ["VPG", "A2C", "A3C", "TRPO", "PPO", "DQN", "DDPG", "TD3", "SAC"]
@@ -53,11 +53,21 @@ def row(result: dict[str, Any], why: dict[str, str]) -> str:
     """A line of the table."""
     value, low, high = score(result)
     reference = "" if result["reference"] is None else f"{result['reference'][0]:g} ({result['reference'][1]:,}) {result['source']}"
-    note = why.get(result["name"], "")
+    note = "; ".join(part for part in (why.get(result["name"], ""), beside(result["name"])) if part)
     return (
         f"| {result['algorithm']} | {result['settings']['steps']:,} | {len(result['seeds'])} | **{value:.1f}** [{low:.1f}, {high:.1f}] "
         f"| {reference} | {verdict(result)}{f': {note}' if note else ''} | {result['seconds']:.0f} | {result['steps_per_second']:,.0f} |"
     )
+
+
+def beside(name: str) -> str:
+    """What the peer learnt here with the reference's own settings, where that was measured."""
+    path = PEERS / f"{name}.json"
+    if not path.exists():
+        return ""
+    peer = json.loads(path.read_text())
+    value, low, high = score({"name": peer["name"], "seeds": peer["seeds"]})
+    return f"{peer['peer']}, {len(peer['seeds'])} seeds here: {value:.1f} [{low:.1f}, {high:.1f}] in {peer['steps']:,} steps"
 
 
 def page() -> str:
