@@ -23,7 +23,15 @@ _LOCOMOTION = {"steps": 1_000_000, **_EPOCHS, "normalise_observations": True, "l
 _ATARI_ROLLOUT = {"steps": 10_000_000, "environments": 8, "learning_rate": 2.5e-4, "entropy_weight": 0.01}
 _LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "learning_rate": 1e-3, "products": "bf16"}
 _STEP_BY_STEP = {"steps": 110_000, "warmup": 10_000, "products": "bf16"}
-_DISCRETE_SAC = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 10, "hidden": (64, 64)}
+_DISCRETE_SAC = {
+    "environments": 8,
+    "rollout": 8,
+    "updates": 32,
+    "log_every": 10,
+    "learning_rate": 1e-3,
+    "target_entropy": 0.1,
+    "hidden": (64, 64),
+}
 _PIXEL_Q = {
     "environments": 8,
     "rollout": 4,
@@ -122,7 +130,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "Pendulum-v1": {"steps": 20_000, "learning_rate": 1e-3},
         "CartPole-v1": {"steps": 50_000, **_DISCRETE_SAC},
         "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC},
-        LANDER: {"steps": 100_000, **_LANDING},
+        LANDER: {"steps": 100_000, **_LANDING, "target_entropy": 0.1},
         CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING},
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
