@@ -74,7 +74,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "a2c": {
         "CartPole-v1": {"steps": 500_000, "learning_rate": 1e-3, "schedule": "linear"},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear"},
-        "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.9, "decay": 0.9, "schedule": "linear", **_SCALED},
+        "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.95, "decay": 0.9, "schedule": "linear", **_SCALED},
         LANDER: {"steps": 200_000, "discount": 0.995, "learning_rate": 8e-4, "schedule": "linear"},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 8, "decay": 0.9, "schedule": "linear"},
         "ALE/": {"steps": 10_000_000, "environments": 16, "entropy_weight": 0.01},
@@ -98,8 +98,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             "discount": 0.95,
             "normalise_rewards": True,
         },
-        LANDER: {"steps": 200_000, "discount": 0.995},
-        CONTINUOUS_LANDER: {"steps": 200_000, "discount": 0.995},
+        LANDER: {"steps": 200_000, "rollout": 256, "kl": 0.02, "value_updates": 320, "discount": 0.995, "normalise_rewards": True},
+        CONTINUOUS_LANDER: {
+            "steps": 200_000,
+            "rollout": 256,
+            "kl": 0.02,
+            "value_updates": 320,
+            "discount": 0.995,
+            "normalise_rewards": True,
+        },
     },
     "ppo": {
         "CartPole-v1": {"steps": 100_000},
