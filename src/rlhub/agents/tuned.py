@@ -11,14 +11,6 @@ CHEETAH, HOPPER = "HalfCheetah-v5", "Hopper-v5"
 
 _SCALED = {"normalise_observations": True, "normalise_rewards": True}
 _EPOCHS = {"environments": 32, "rollout": 64, "epochs": 10, "learning_rate": 1e-3, "normalise_rewards": True}
-_MOON = {
-    "steps": 1_000_000,
-    "environments": 128,
-    "epochs": 4,
-    "learning_rate": 4e-3,
-    "discount": 0.995,
-    **_SCALED,
-}
 _LOCOMOTION = {"steps": 1_000_000, **_EPOCHS, "normalise_observations": True, "log_std": -0.5}
 _ATARI_ROLLOUT = {"steps": 10_000_000, "environments": 8, "learning_rate": 2.5e-4, "entropy_weight": 0.01}
 _LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "learning_rate": 1e-3, "products": "bf16"}
@@ -112,8 +104,24 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"steps": 100_000},
         "Acrobot-v1": {"steps": 1_000_000, **_EPOCHS},
         "Pendulum-v1": {"steps": 100_000, **_EPOCHS, "environments": 4, "rollout": 256, "epochs": 20, "minibatches": 16, "discount": 0.95},
-        LANDER: {**_MOON, "entropy_weight": 0.01},
-        CONTINUOUS_LANDER: {**_MOON, "entropy_weight": 0.001},
+        LANDER: {
+            "steps": 1_000_000,
+            "environments": 128,
+            "epochs": 4,
+            "learning_rate": 4e-3,
+            "discount": 0.995,
+            "entropy_weight": 0.01,
+            **_SCALED,
+        },
+        CONTINUOUS_LANDER: {
+            "steps": 1_000_000,
+            **_EPOCHS,
+            "rollout": 128,
+            "minibatches": 32,
+            "learning_rate": 5e-4,
+            "discount": 0.999,
+            "decay": 0.98,
+        },
         CHEETAH: _LOCOMOTION,
         HOPPER: _LOCOMOTION,
         "MinAtar/": {"steps": 2_000_000, **_EPOCHS, "normalise_rewards": False, "entropy_weight": 0.01},
