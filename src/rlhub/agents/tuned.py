@@ -65,7 +65,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "a2c": {
         "CartPole-v1": {"steps": 500_000, "learning_rate": 1e-3, "schedule": "linear"},
-        "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear"},
+        "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear", **_SCALED},
         "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.95, "decay": 0.9, "schedule": "linear", **_SCALED},
         LANDER: {"steps": 200_000, "discount": 0.995, "learning_rate": 8e-4, "schedule": "linear"},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 8, "decay": 0.9, "schedule": "linear"},
