@@ -144,7 +144,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "sac": {
         "Pendulum-v1": {"steps": 20_000, "learning_rate": 1e-3},
         "CartPole-v1": {"steps": 50_000, **_DISCRETE_SAC},
-        "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC},
+        "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC, "target_entropy": 0.5},
         LANDER: {"steps": 100_000, **_LANDING, "target_entropy": 0.1},
         CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING},
         CHEETAH: _STEP_BY_STEP,
