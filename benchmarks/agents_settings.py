@@ -87,7 +87,7 @@ CELLS = [
     zoo("DQN", ACROBOT, -76.6, 100_000),
     zoo("SAC", ACROBOT, -76.6, 100_000, like="DQN"),
     zoo("VPG", PENDULUM, -163, 1_000_000, seeds=10, like="A2C"),
-    zoo("A2C", PENDULUM, -163, 1_000_000, seeds=10),
+    zoo("A2C", PENDULUM, -163, 1_000_000, seeds=10, why="the zoo explores with state-dependent noise (gSDE), ours with independent"),
     zoo("A3C", PENDULUM, -163, 1_000_000, like="A2C"),
     zoo("TRPO", PENDULUM, -174.6, 100_000, seeds=10),
     zoo("PPO", PENDULUM, -172.2, 100_000, seeds=10),
