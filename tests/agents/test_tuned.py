@@ -34,4 +34,4 @@ def test_the_command_line_begins_from_them_says_so_and_lets_a_person_decide(tmp_
     assert told.startswith("settings for Pendulum-v1, unlike the defaults:")
     assert "discount 0.9" in told and "steps" not in told and "rollout" not in told
     system = load_system(json.loads((find_run("run", tmp_path) / "config.json").read_text()))
-    assert (system.steps, system.rollout, system.discount) == (400, 10, 0.9)
+    assert (system.steps, system.rollout, system.discount) == (400, 10, 0.95)
