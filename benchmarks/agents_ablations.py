@@ -175,7 +175,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "ddpg": (
-        DDPG(env=PENDULUM),
+        DDPG(env=PENDULUM, hidden=(64, 64)),
         [
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
             Without(detail="noise on actions", fields=(("exploration", 0.0),)),
@@ -183,7 +183,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "td3": (
-        TD3(env=PENDULUM),
+        TD3(env=PENDULUM, hidden=(64, 64)),
         [
             Without(detail="the actor's delay", fields=(("delay", 1),)),
             Without(detail="noise on target actions", fields=(("blur", 0.0),)),
@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "sac": (
-        SAC(env=PENDULUM, learning_rate=1e-3),
+        SAC(env=PENDULUM, learning_rate=1e-3, hidden=(64, 64)),
         [
             Without(detail="the learnt temperature (it stays 1)", fields=(("temperature", 1.0),)),
             Without(detail="tanh's correction of the density", patch=uncorrected_density),
