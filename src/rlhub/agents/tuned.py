@@ -1,7 +1,7 @@
-"""Settings that are known to learn, by algorithm and environment: what the command line begins from, and what the benchmarks measure.
+"""Settings to begin from, by algorithm and environment: what the command line begins from, and what the benchmarks measure.
 
-An environment's own entry counts before that of its family (`ALE/`), and what neither names is the algorithm's default. Every number here
-was measured in `benchmarks/agents_learning.py` or, for Atari, is that of the paper.
+An environment's own entry counts before that of its family (`ALE/`), and what neither names is the algorithm's default. What
+docs/learning.md has a row for was measured in `benchmarks/agents_learning.py`; Atari's are those of the papers, the rest a beginning.
 """
 
 from typing import Any
