@@ -31,17 +31,7 @@ from rlhub.core.progress import use_plain_lines
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
 CARTPOLE = {"environments": 128, "rollout": 32, "epochs": 4, "minibatches": 2, "learning_rate": 8e-3, "clip": 0.3, "hidden": (32, 32)}
-LUNAR = {
-    "environments": 128,
-    "rollout": 32,
-    "epochs": 4,
-    "minibatches": 4,
-    "learning_rate": 4e-3,
-    "discount": 0.995,
-    "entropy_weight": 0.01,
-    "normalise_observations": True,
-    "normalise_rewards": True,
-}
+LUNAR = {name: value for name, value in PPO.tuned("LunarLander-v3").items() if name not in ("env", "steps")}
 ZOO = {
     # rl-baselines3-zoo, hyperparams/ppo.yml; its schedules fall to 0 as straight lines.
     "CartPole-v1": {

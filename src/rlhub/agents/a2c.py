@@ -16,7 +16,6 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
-from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -87,8 +86,7 @@ class A2C:
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, kind="rmsprop", smoothing=(0.0, 0.99), eps=1e-5)
-        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
-        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)
         stride = self.updates * rollout.rows
 
         for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, rollout=rollout, environments=environments):

@@ -20,7 +20,6 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters
 from rlhub.agents.rollout import Batch, Rollout, row_weights
-from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import small_networks
@@ -111,7 +110,7 @@ class Learner:
         self._agent = copy.deepcopy(agent)
         self._local = Parameters([self._agent])
         self._environments = environments
-        scale = RewardScale(1, 1, discount=system.discount) if system.normalise_rewards else None
+        scale = system.discount if system.normalise_rewards else None
         self._rollout = Rollout(environments, self._agent, steps=system.rollout, scale=scale)
 
     def work(self, shared: "Shared", until: int) -> dict[str, Any]:

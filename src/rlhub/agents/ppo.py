@@ -17,7 +17,6 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.recurrent import RecurrentActorCritic
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
-from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import with_small_networks
@@ -108,8 +107,7 @@ class PPO:
         crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, eps=1e-5)
-        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
-        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)
 
         for step in run.resume(self.steps, by=rollout.rows, agent=crew, stepper=stepper, rollout=rollout, environments=environments):
             rollout.collect(step)

@@ -33,9 +33,17 @@ class Rollout:
         memory: what a recurrent agent remembered before the first row; of no width for others.
     """
 
-    def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int, scale: RewardScale | None = None) -> None:
-        """Make room for `steps` rows of all environments, whose rewards are brought to one scale where there is a `scale`."""
-        seeds, self.steps, self.count, self._scale = len(environments.seeds), steps, environments.copies, scale
+    def __init__(self, environments: Environments, agent: ActorCritic, *, steps: int, scale: float | None = None) -> None:
+        """Make room.
+
+        Args:
+            environments: where the agents act.
+            agent: those of all seeds.
+            steps: rows of each environment.
+            scale: the discount of the sums that rewards are brought to one scale by (`RewardScale`); None leaves rewards as they are.
+        """
+        seeds, self.steps, self.count = len(environments.seeds), steps, environments.copies
+        self._scale = RewardScale(seeds, self.count, discount=scale) if scale is not None else None
         self._environments, self._agent = environments, agent
         kind = torch.from_numpy(np.zeros(0, dtype=environments.box.dtype)).dtype
         shape = (seeds, steps, self.count)

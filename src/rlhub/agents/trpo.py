@@ -18,7 +18,6 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
-from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -90,8 +89,7 @@ class TRPO:
         agent: ActorCritic = crew.together
         policy = Parameters(agent.policy_parts, len(run.seeds))
         value = Stepper(Parameters([agent.critic], len(run.seeds)), self.value_learning_rate)
-        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
-        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)
 
         for step in run.resume(self.steps, by=rollout.rows, agent=crew, value=value, rollout=rollout, environments=environments):
             rollout.collect(step)

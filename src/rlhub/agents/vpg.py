@@ -15,7 +15,6 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
-from rlhub.agents.scaling import RewardScale
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
@@ -79,8 +78,7 @@ class VPG:
         agent: ActorCritic = crew.together
         policy = Stepper(Parameters(agent.policy_parts, len(run.seeds)), self.learning_rate)
         value = Stepper(Parameters([agent.critic], len(run.seeds)), self.value_learning_rate)
-        scale = RewardScale(len(run.seeds), environments.copies, discount=self.discount) if self.normalise_rewards else None
-        rollout = Rollout(environments, agent, steps=self.rollout, scale=scale)
+        rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)
 
         parts = {"agent": crew, "policy": policy, "value": value, "rollout": rollout, "environments": environments}
         for step in run.resume(self.steps, by=rollout.rows, **parts):
