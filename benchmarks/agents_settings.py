@@ -1,8 +1,9 @@
 """What the learning benchmark trains, with the settings of `rlhub.agents.tuned`, and the returns that others published.
 
 References: [Z] rl-baselines3-zoo, benchmark.md (one training each, on LunarLander-v2 and MuJoCo's v3), [T] Tianshou,
-examples/mujoco/benchmark/*/*/test_rew_10seeds.csv (ten seeds, MuJoCo's v3, best actions), [M] MinAtar (Young & Tian 2019,
-arXiv:1903.03176, Fig. 3, read off the plot). Where nobody published a number for an algorithm, the one of its nearest relative stands in.
+examples/mujoco/benchmark/*/*/test_rew_10seeds.csv (ten seeds, MuJoCo's v3, best actions), [M] MinAtar (Young &
+Tian 2019, arXiv:1903.03176; img/learning_curves.gif in its repository, read off the plot: thirty seeds' returns in training). Where nobody
+published a number for an algorithm, the one of its nearest relative stands in.
 """
 
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ def tianshou(algorithm: str, env: str, value: float, steps: int = 110_000) -> Ce
     return Cell(system=system(algorithm, env), reference=(value, steps), source="[T]", episodes=20)
 
 
+def minatar(algorithm: str, game: str, value: float, steps: int, *, like: str = "") -> Cell:
+    """A cell with the height of MinAtar's curve of DQN or AC(0.8) after as many steps."""
+    return Cell(system=system(algorithm, f"MinAtar/{game}-v1"), reference=(value, steps), source=f"[M] {like}".strip())
+
+
 def system(algorithm: str, env: str) -> Any:
     """An algorithm with its settings for an environment."""
     kind = SYSTEMS[algorithm]
@@ -115,8 +121,8 @@ CELLS = [
     zoo("PPO", HOPPER, 2410, 1_000_000, episodes=20),
     tianshou("TD3", HOPPER, 544),
     tianshou("SAC", HOPPER, 2613),
-    Cell(system=system("PPO", "MinAtar/Breakout-v1")),
-    Cell(system=system("DQN", "MinAtar/Breakout-v1")),
-    Cell(system=system("PPO", "MinAtar/SpaceInvaders-v1")),
-    Cell(system=system("DQN", "MinAtar/SpaceInvaders-v1")),
+    minatar("PPO", "Breakout", 14.3, 2_000_000, like="AC(0.8)"),
+    minatar("DQN", "Breakout", 9.2, 1_000_000),
+    minatar("PPO", "SpaceInvaders", 107, 2_000_000, like="AC(0.8)"),
+    minatar("DQN", "SpaceInvaders", 33, 1_000_000),
 ]

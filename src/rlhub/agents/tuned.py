@@ -50,16 +50,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "vpg": {
         "CartPole-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
-        "Pendulum-v1": {
-            "steps": 1_000_000,
-            "environments": 32,
-            "rollout": 32,
-            "learning_rate": 3e-3,
-            "value_updates": 20,
-            "discount": 0.9,
-            "decay": 0.95,
-            **_SCALED,
-        },
+        "Pendulum-v1": {"steps": 1_000_000, "environments": 16, "rollout": 64, "learning_rate": 3e-3, "discount": 0.95, "normalise_rewards": True},
         LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
     },
@@ -75,8 +66,8 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"steps": 500_000},
         "Acrobot-v1": {"steps": 500_000},
         "Pendulum-v1": {"steps": 1_000_000, "discount": 0.9, "entropy_weight": 0.0, "normalise_rewards": True},
-        LANDER: {"steps": 200_000, "discount": 0.995},
-        CONTINUOUS_LANDER: {"steps": 1_000_000},
+        LANDER: {"steps": 200_000, "rollout": 50, "learning_rate": 2e-3, "discount": 0.995, "normalise_rewards": True},
+        CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 50, "discount": 0.995, "entropy_weight": 0.0, "normalise_rewards": True},
     },
     "trpo": {
         "CartPole-v1": {"steps": 100_000},
