@@ -59,7 +59,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear", **_SCALED},
         "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.95, "decay": 0.9, "schedule": "linear", **_SCALED},
         LANDER: {"steps": 200_000, "discount": 0.995, "learning_rate": 8e-4, "schedule": "linear"},
-        CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 8, "decay": 0.9, "schedule": "linear"},
+        CONTINUOUS_LANDER: {
+            "steps": 1_000_000,
+            "rollout": 8,
+            "discount": 0.999,
+            "decay": 0.9,
+            "schedule": "linear",
+            "log_std": -2.0,
+            **_SCALED,
+        },
         "ALE/": {"steps": 10_000_000, "environments": 16, "entropy_weight": 0.01},
     },
     "a3c": {
