@@ -64,6 +64,17 @@ def ours(system: Any, *, seeds: int = 1) -> Callable[[], Callable[[], None]]:
     return lambda: lambda: trained(system, seeds=seeds)
 
 
+def share_of_seeds(system: Any, *, seeds: int = 5) -> Callable[[], Callable[[], dict[str, float]]]:
+    """A whole training of several seeds side by side, and the seconds of one's share."""
+
+    def run() -> dict[str, float]:
+        began = time.perf_counter()
+        trained(system, seeds=seeds)
+        return {"seconds": (time.perf_counter() - began) / seeds, "seeds": seeds}
+
+    return lambda: run
+
+
 def baselines_ppo(env: str, seed: int = 0) -> Any:
     """Stable-Baselines3's PPO with the zoo's settings."""
     from stable_baselines3 import PPO as Peer  # noqa: N811
@@ -222,6 +233,8 @@ def updates() -> None:
             {
                 "rlhub": ours(system(**fields)),
                 "rlhub bf16 products": ours(system(**fields, products="bf16")),
+                "rlhub, a seed of five": share_of_seeds(system(**fields)),
+                "rlhub bf16 products, a seed of five": share_of_seeds(system(**fields, products="bf16")),
                 "stable-baselines3": baselines(make, 2000),
             },
             peer="stable-baselines3",
@@ -235,6 +248,7 @@ def updates() -> None:
         {
             "rlhub": ours(DQN(steps=10_240, warmup=1000)),
             "rlhub bf16 products": ours(DQN(steps=10_240, warmup=1000, products="bf16")),
+            "rlhub, a seed of five": share_of_seeds(DQN(steps=10_240, warmup=1000)),
             "stable-baselines3": baselines(
                 lambda: PeerDQN("MlpPolicy", "CartPole-v1", learning_starts=1000, policy_kwargs=net, device="cpu", **zoo), 10_240
             ),

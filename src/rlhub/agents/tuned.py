@@ -133,10 +133,10 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "MinAtar/": {"steps": 1_000_000, **_SMALL_PIXEL_Q},
         "ALE/": {"steps": 10_000_000, **_PIXEL_Q},
     },
-    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING}},
+    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING, "discount": 0.98}},
     "td3": {
         "Pendulum-v1": {"steps": 20_000},
-        CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING},
+        CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING, "discount": 0.98},
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
     },
