@@ -50,7 +50,14 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "vpg": {
         "CartPole-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "rollout": 64, "learning_rate": 7e-3},
-        "Pendulum-v1": {"steps": 1_000_000, "environments": 16, "rollout": 64, "learning_rate": 3e-3, "discount": 0.95, "normalise_rewards": True},
+        "Pendulum-v1": {
+            "steps": 1_000_000,
+            "environments": 16,
+            "rollout": 64,
+            "learning_rate": 3e-3,
+            "discount": 0.95,
+            "normalise_rewards": True,
+        },
         LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "environments": 32, "rollout": 128, "learning_rate": 5e-3},
     },
