@@ -13,7 +13,17 @@ _SCALED = {"normalise_observations": True, "normalise_rewards": True}
 _EPOCHS = {"environments": 32, "rollout": 64, "epochs": 10, "learning_rate": 1e-3, "normalise_rewards": True}
 _LOCOMOTION = {"steps": 1_000_000, **_EPOCHS, "normalise_observations": True, "log_std": -0.5}
 _ATARI_ROLLOUT = {"steps": 10_000_000, "environments": 8, "learning_rate": 2.5e-4, "entropy_weight": 0.01}
-_LANDING = {"environments": 8, "rollout": 8, "updates": 16, "log_every": 20, "warmup": 5_000, "learning_rate": 1e-3, "products": "bf16"}
+_LANDING = {
+    "steps": 100_000,
+    "environments": 8,
+    "rollout": 4,
+    "updates": 32,
+    "log_every": 40,
+    "warmup": 5_000,
+    "learning_rate": 1e-3,
+    "hidden": (128, 128),
+    "products": "bf16",
+}
 _STEP_BY_STEP = {"steps": 110_000, "warmup": 10_000, "products": "bf16"}
 _DISCRETE_SAC = {
     "environments": 8,
@@ -140,10 +150,10 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "MinAtar/": {"steps": 1_000_000, **_SMALL_PIXEL_Q},
         "ALE/": {"steps": 10_000_000, **_PIXEL_Q},
     },
-    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING, "discount": 0.98}},
+    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {**_LANDING, "discount": 0.98}},
     "td3": {
         "Pendulum-v1": {"steps": 20_000},
-        CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING, "discount": 0.98},
+        CONTINUOUS_LANDER: {**_LANDING, "discount": 0.98},
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
     },
@@ -151,8 +161,8 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "Pendulum-v1": {"steps": 20_000, "learning_rate": 1e-3},
         "CartPole-v1": {"steps": 50_000, **_DISCRETE_SAC},
         "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC, "target_entropy": 0.5},
-        LANDER: {"steps": 100_000, **_LANDING, "target_entropy": 0.1},
-        CONTINUOUS_LANDER: {"steps": 300_000, **_LANDING},
+        LANDER: {**_LANDING, "target_entropy": 0.1},
+        CONTINUOUS_LANDER: _LANDING,
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
     },
