@@ -163,8 +163,8 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC, "target_entropy": 0.5},
         LANDER: {**_LANDING, "target_entropy": 0.1},
         CONTINUOUS_LANDER: _LANDING,
-        CHEETAH: _STEP_BY_STEP,
-        HOPPER: _STEP_BY_STEP,
+        CHEETAH: {**_STEP_BY_STEP, "learning_rate": 1e-3},
+        HOPPER: {**_STEP_BY_STEP, "learning_rate": 1e-3},
     },
 }
 
