@@ -150,10 +150,10 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "MinAtar/": {"steps": 1_000_000, **_SMALL_PIXEL_Q},
         "ALE/": {"steps": 10_000_000, **_PIXEL_Q},
     },
-    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {**_LANDING, "discount": 0.98}},
+    "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98}},
     "td3": {
         "Pendulum-v1": {"steps": 20_000},
-        CONTINUOUS_LANDER: {**_LANDING, "discount": 0.98},
+        CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98},
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
     },
