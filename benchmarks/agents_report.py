@@ -46,7 +46,7 @@ def verdict(result: dict[str, Any]) -> str:
     reference, steps = result["reference"]
     found = "above" if low > reference else "at" if high >= reference else "**below**"
     ours = result["settings"]["steps"]
-    return found if ours == steps else f"{found} with {ours / steps:.2g} of its steps"
+    return found if ours == steps else f"{found} with {ours / steps:.2g} times its steps"
 
 
 def row(result: dict[str, Any], why: dict[str, str]) -> str:

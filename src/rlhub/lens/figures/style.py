@@ -32,7 +32,7 @@ SEQUENTIAL = ((0.0, NEUTRAL), (0.25, "#d1e5f0"), (0.5, "#92c5de"), (0.75, "#4393
 FONT = "Inter, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _RUNS = {"base": "#555555", "sft": "#d55e00", "dpo": "#009e73", "grpo": "#0072b2", "random": "#cc79a7", "control": "#cc79a7"}
-_OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8c6d31")
+_OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8c6d31", "#6a3d9a")
 
 
 def colour_of(run: str, index: int) -> str:
@@ -47,7 +47,7 @@ def colour_of(run: str, index: int) -> str:
 
 def symbol_of(index: int) -> str:
     """The index-th run's marker, for readers and printers without colour."""
-    return ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "cross")[index % 8]
+    return ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")[index % 9]
 
 
 def transparent(colour: str, opacity: float) -> str:
