@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rlhub.language.losses import (
     kl_estimate,
@@ -13,7 +11,6 @@ from rlhub.language.losses import (
     negative_log_likelihood,
     policy_loss,
     policy_normaliser,
-    preference_loss,
     token_weights,
 )
 
@@ -23,25 +20,6 @@ MASK = torch.tensor([[True, True, True], [True, False, False], [False, False, Fa
 def test_the_likelihood_counts_only_the_mask():
     logprobs = torch.tensor([[-1.0, -2.0, -3.0], [-4.0, -100.0, -100.0], [-100.0] * 3])
     assert negative_log_likelihood(logprobs, MASK) == 10
-
-
-def test_dpo_without_a_margin_is_log_2():
-    assert math.isclose(preference_loss(torch.zeros(1), torch.zeros(1), beta=0.1).item(), math.log(2), rel_tol=1e-6)
-
-
-@given(st.floats(-20, 20), st.floats(0.01, 2), st.floats(0, 0.4))
-def test_cdpo_mixes_the_loss_with_that_of_the_swapped_pair(margin, beta, smoothing):
-    chosen, rejected = torch.tensor([margin]), torch.zeros(1)
-    straight, swapped = preference_loss(chosen, rejected, beta=beta), preference_loss(rejected, chosen, beta=beta)
-    mixed = preference_loss(chosen, rejected, beta=beta, label_smoothing=smoothing)
-    torch.testing.assert_close(mixed, (1 - smoothing) * straight + smoothing * swapped)
-
-
-def test_ipo_is_least_where_the_margin_is_one_over_two_beta():
-    margins = torch.linspace(0, 10, 101)
-    losses = preference_loss(margins, torch.zeros(101), beta=0.1, kind="ipo")
-    assert margins[losses.argmin()] == 5
-    assert losses.min() == 0
 
 
 def test_a_ratio_within_the_clip_weighs_the_advantage():

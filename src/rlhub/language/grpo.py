@@ -9,9 +9,8 @@ has their equations.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,35 +32,27 @@ from rlhub.language.losses import (
     policy_normaliser,
     token_weights,
 )
-from rlhub.language.model import Policy, Precision, load_policy
+from rlhub.language.model import Policy
+from rlhub.language.optimisation import Optimisation
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.task import Task, columns_of, load_task
-from rlhub.language.update import MICRO_TOKENS, Batch, Schedule, Terms, load_reference, optimise, scheduled, score_all
+from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
 
 CLIPS = {"grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (0.0, 5.0)}
 """Each method's clip (low, high) where none is given: its paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRPO:
+class GRPO(Optimisation):
     """Group relative policy optimisation.
 
     Completions are drawn from the whole tempered distribution: with top-p or top-k the ratio's mean would be the mass that was kept, not 1.
 
     Attributes:
-        model: alias, hub id, folder or run of the starting model.
-        task: where prompts and rewards come from: facts:RELATION, reasoning-gym:NAME, PATH.jsonl or datasets:NAME; options follow a
-            question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md).
-        steps: roll-outs, each followed by its updates.
         prompts: prompts in one step.
         group: completions per prompt (G), at least 2.
         max_new_tokens: longest completion, in tokens.
         temperature: sampling temperature; log-probs are those of the tempered distribution.
-        learning_rate: AdamW's step size.
-        schedule: how the learning rate goes on after the warm-up: constant, or linear or cosine to 0.
-        warmup: steps over which the learning rate rises from 0.
-        weight_decay: AdamW's.
-        max_norm: gradients are scaled down to this norm; 0 never.
         aggregation: grpo, dr_grpo, dapo, gspo or cispo.
         scale_rewards: divide advantages by the group's standard deviation; by default all do but dr_grpo.
         clip_low: how far below 1 the ratio counts; by default the method's paper's.
@@ -75,23 +66,12 @@ class GRPO:
         dynamic_sampling: most times that prompts are drawn again to replace groups with equal rewards (DAPO, Sec. 3.2); 0 keeps them.
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
         reward: the task's own (`task`), a coin's (`random`, the control that holds no information), or `path.py:function`.
-        lora_rank: rank of LoRA adapters; 0 trains all weights.
-        precision: fp32, bf16 (autocast, float32 master weights), or auto.
-        micro_tokens: most tokens computed at a time in the update; changes memory and speed only.
     """
 
-    model: str = "smollm2"
-    task: str = "facts:capitals"
-    steps: int = 100
     prompts: int = 8
     group: int = 8
     max_new_tokens: int = 64
     temperature: float = 1.0
-    learning_rate: float = 1e-5
-    schedule: Schedule = "constant"
-    warmup: int = 0
-    weight_decay: float = 0.0
-    max_norm: float = 1.0
     aggregation: Aggregation = "grpo"
     scale_rewards: bool | None = None
     clip_low: float | None = None
@@ -104,15 +84,11 @@ class GRPO:
     dynamic_sampling: int = 0
     mask_truncated: bool = False
     reward: str = "task"
-    lora_rank: int = 0
-    precision: Precision = "auto"
-    micro_tokens: int = MICRO_TOKENS
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
-        counts = "steps prompts max_new_tokens epochs minibatches micro_tokens"
-        amounts = "learning_rate warmup weight_decay max_norm lora_rank kl clip_low clip_high dynamic_sampling"
-        check_fields(self, at_least={1: counts, 0: amounts})
+        super().__post_init__()
+        check_fields(self, at_least={1: "prompts max_new_tokens epochs minibatches", 0: "kl clip_low clip_high dynamic_sampling"})
         if self.group < 2:
             raise UserError(f"group is {self.group}; a completion is compared with its siblings, so it needs at least 2 per prompt")
         if self.temperature <= 0:
@@ -123,13 +99,7 @@ class GRPO:
     def train(self, run: Run) -> None:
         """Train in a run."""
         task = load_task(self.task, seed=run.seed, reward=self.reward)
-        policy = load_policy(
-            self.model,
-            learning_rate=self.learning_rate,
-            lora_rank=self.lora_rank,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
-        )
+        policy = self.policy()
         reference = load_reference(policy, self.model) if self.kl else None
 
         for step in run.resume(self.steps, policy=policy):
@@ -177,12 +147,11 @@ class GRPO:
         """All that the updates on one roll-out need, completion by completion."""
         counted = rollout.mask & rollout.ended[..., None] if self.mask_truncated else rollout.mask
         columns = {"advantages": advantages.flatten(), "counted": counted.flatten(0, 1)}
-        score = partial(score_all, groups=rollout.groups, temperature=self.temperature, micro_tokens=self.micro_tokens)
+        settings: dict[str, Any] = {"temperature": self.temperature, "micro_tokens": self.micro_tokens}
         if self.epochs * self.minibatches > 1:
-            columns["old"] = score(policy).logprobs
+            columns["old"] = score_all(policy, rollout.groups, **settings).logprobs
         if self.kl:
-            with policy.base() if reference is None else nullcontext():
-                columns["reference"] = score(policy, model=reference).logprobs
+            columns["reference"] = reference_logprobs(policy, reference, rollout.groups, **settings)
         return Batch(groups=rollout.groups, columns=columns)
 
     def minibatches_of(self, batch: Batch, run: Run, step: int) -> Iterator[Batch]:
@@ -198,16 +167,14 @@ class GRPO:
         # Without a KL term a group without advantages adds exactly 0 to loss and gradient, so it isn't computed; the normaliser counts it.
         teaches = ((batch.columns["advantages"] != 0) & counted.any(1)).unflatten(0, (len(batch.groups), -1)).any(1)
         part = batch if self.kl else batch.select(teaches.nonzero()[:, 0])
-        metrics = optimise(
+        metrics = self.change(
             policy,
             part.groups,
             self.objective,
+            step=step,
             normaliser=normaliser,
             columns=part.columns,
             temperature=self.temperature,
-            learning_rate=scheduled(step, steps=self.steps, peak=self.learning_rate, warmup=self.warmup, schedule=self.schedule),
-            max_norm=self.max_norm,
-            micro_tokens=self.micro_tokens,
         )
         tokens = max(metrics.pop("tokens", 0.0), 1.0)
         return {name: value / tokens if name in ("entropy", "kl", "clip_low", "clip_high") else value for name, value in metrics.items()}

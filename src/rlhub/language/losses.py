@@ -7,48 +7,16 @@ divided by. Because the divisor never depends on a micro-batch, cutting a step i
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812  its name everywhere
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 Aggregation = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 Estimator = Literal["k1", "k2", "k3"]
-Preference = Literal["sigmoid", "ipo"]
 
 
 def negative_log_likelihood(logprobs: Float[Tensor, "completions tokens"], mask: Bool[Tensor, "completions tokens"]) -> Float[Tensor, ""]:
     """- sum over completion tokens of log p(y_t | x, y_<t); divided by the step's completion tokens it is the mean cross-entropy."""
     return -(logprobs * mask).sum()
-
-
-def preference_loss(
-    chosen: Float[Tensor, " pairs"],
-    rejected: Float[Tensor, " pairs"],
-    *,
-    beta: float,
-    label_smoothing: float = 0.0,
-    kind: Preference = "sigmoid",
-) -> Float[Tensor, " pairs"]:
-    """The loss of each preference pair.
-
-    sigmoid: - (1 - e) log sigmoid(beta h) - e log sigmoid(- beta h)     (Rafailov et al. 2023, arXiv:2305.18290, Eq. 7; with e > 0 cDPO:
-                                                                          Mitchell 2023, "A note on DPO with noisy preferences")
-    ipo:     (h - 1 / (2 beta))^2                                        (Azar et al. 2023, arXiv:2310.12036, Eq. 17)
-
-    with h = chosen - rejected.
-
-    Args:
-        chosen: log pi(y) - log pi_ref(y) of the preferred response: for sigmoid summed over its tokens, the end token included; for IPO
-            averaged over them, as TRL has it from the paper's authors.
-        rejected: the same of the other response.
-        beta: strength of the pull to the reference (IPO's tau).
-        label_smoothing: e, the probability that a preference is the wrong way round.
-        kind: which loss.
-    """
-    margin = chosen - rejected
-    if kind == "ipo":
-        return (margin - 1 / (2 * beta)).square()
-    return -(1 - label_smoothing) * F.logsigmoid(beta * margin) - label_smoothing * F.logsigmoid(-beta * margin)
 
 
 def policy_loss(

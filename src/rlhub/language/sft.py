@@ -12,74 +12,38 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import negative_log_likelihood
-from rlhub.language.model import Policy, Precision, encode, encode_completion, load_policy
+from rlhub.language.model import Policy, encode, encode_completion
+from rlhub.language.optimisation import Optimisation
 from rlhub.language.rows import Group
 from rlhub.language.task import Example, load_task
-from rlhub.language.update import MICRO_TOKENS, Schedule, Terms, optimise, scheduled
+from rlhub.language.update import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFT:
+class SFT(Optimisation):
     """Supervised fine-tuning on a task's answers.
 
     Attributes:
-        model: alias, hub id, folder or run of the starting model.
-        task: where prompts and answers come from: facts:RELATION, reasoning-gym:NAME, PATH.jsonl or datasets:NAME; options follow a
-            question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md).
-        steps: optimisation steps.
         batch: examples in one step; they are packed, so their lengths may differ freely.
-        learning_rate: AdamW's step size.
-        schedule: how the learning rate goes on after the warm-up: constant, or linear or cosine to 0.
-        warmup: steps over which the learning rate rises from 0.
-        weight_decay: AdamW's.
-        max_norm: gradients are scaled down to this norm; 0 never.
-        lora_rank: rank of LoRA adapters; 0 trains all weights.
-        precision: fp32, bf16 (autocast, float32 master weights), or auto.
-        micro_tokens: most tokens computed at a time; changes memory and speed only.
     """
 
-    model: str = "smollm2"
-    task: str = "facts:capitals"
-    steps: int = 100
     batch: int = 32
-    learning_rate: float = 1e-5
-    schedule: Schedule = "constant"
-    warmup: int = 0
-    weight_decay: float = 0.0
-    max_norm: float = 1.0
-    lora_rank: int = 0
-    precision: Precision = "auto"
-    micro_tokens: int = MICRO_TOKENS
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
-        amounts = "learning_rate warmup weight_decay max_norm lora_rank"
-        check_fields(self, at_least={1: "steps batch micro_tokens", 0: amounts})
+        super().__post_init__()
+        check_fields(self, at_least={1: "batch"})
 
     def train(self, run: Run) -> None:
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
-        policy = load_policy(
-            self.model,
-            learning_rate=self.learning_rate,
-            lora_rank=self.lora_rank,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
-        )
+        policy = self.policy()
 
         for step in run.resume(self.steps, policy=policy):
             started = time.perf_counter()
             groups = [answered(policy, example) for example in task.sample(self.batch, step=step, seed=run.seed)]
             tokens = sum(len(answer) for group in groups for answer in group.completions)
-            metrics = optimise(
-                policy,
-                groups,
-                imitation,
-                normaliser=float(max(tokens, 1)),
-                learning_rate=scheduled(step, steps=self.steps, peak=self.learning_rate, warmup=self.warmup, schedule=self.schedule),
-                max_norm=self.max_norm,
-                micro_tokens=self.micro_tokens,
-            )
+            metrics = self.change(policy, groups, imitation, step=step, normaliser=float(max(tokens, 1)))
             metrics["entropy"] /= max(tokens, 1)
             run.log(step, **metrics, length=tokens / len(groups), tokens_per_second=tokens / (time.perf_counter() - started))
 

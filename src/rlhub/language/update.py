@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -130,6 +131,19 @@ def score_all(
 def load_reference(policy: Policy, name: str) -> PreTrainedModel | None:
     """The starting model, frozen, to compare with; None where adapters are trained, whose base is that model."""
     return None if policy.lora else load_model(name)[0].requires_grad_(False)
+
+
+def reference_logprobs(
+    policy: Policy,
+    reference: PreTrainedModel | None,
+    groups: Sequence[Group],
+    *,
+    temperature: float = 1.0,
+    micro_tokens: int = MICRO_TOKENS,
+) -> Float[Tensor, "completions tokens"]:
+    """Log-probs under the starting model: a model of its own, or the policy without its adapters."""
+    with policy.base() if reference is None else nullcontext():
+        return score_all(policy, groups, model=reference, temperature=temperature, micro_tokens=micro_tokens).logprobs
 
 
 def scheduled(step: int, *, steps: int, peak: float, warmup: int = 0, schedule: Schedule = "constant") -> float:
