@@ -3,6 +3,7 @@
 TRL's side builds each trainer on the model and calls its loss on a prepared batch, so that no sampling or data loading takes part.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,17 +12,29 @@ from policies import toy_groups
 
 from rlhub.language.dpo import DPO
 from rlhub.language.grpo import GRPO
+from rlhub.language.kto import KTO
 from rlhub.language.logprobs import score
 from rlhub.language.losses import policy_normaliser
-from rlhub.language.rows import completion_mask
+from rlhub.language.model import Policy
+from rlhub.language.pairs import mean_logprobs
+from rlhub.language.preference_losses import orpo_loss
+from rlhub.language.rows import Group, completion_mask
 from rlhub.language.sft import imitation
+from rlhub.language.simpo import SimPO
 
 GROUPS = toy_groups(4, 2, seed=5)
 SEQUENCES = [(group.prompt, completion) for group in GROUPS for completion in group.completions]
 LENGTHS = torch.tensor([len(completion) for _, completion in SEQUENCES])
 MASK = completion_mask(LENGTHS)
-MAX_NEW_TOKENS, BETA = 9, 0.3
+MAX_NEW_TOKENS, BETA, MARGIN = 9, 0.3, 0.2
 KL_CASES = ((0.0, True), (0.07, True), (0.07, False))
+DESIRABLE = torch.tensor([True, False, True, False])
+DPO_CASES = {
+    "dpo": {},
+    "ipo": {"loss": "ipo"},
+    "cdpo": {"label_smoothing": 0.1},
+    "robust": {"loss": "robust", "label_smoothing": 0.1},
+}
 ADVANTAGES = torch.linspace(-1.4, 1.1, len(SEQUENCES))
 GRPO_CASES = {
     "grpo": {"aggregation": "grpo", "clip_low": 0.2, "clip_high": 0.2},
@@ -59,8 +72,11 @@ def ours() -> dict[str, float]:
         scored, compared = score(policy, GROUPS), score(reference, GROUPS)
         old, ref = old_and_reference()
         losses = {"sft": imitation(scored).loss / LENGTHS.sum()}
-        for name, options in {"dpo": {}, "ipo": {"loss": "ipo"}, "cdpo": {"label_smoothing": 0.1}}.items():
+        for name, options in DPO_CASES.items():
             losses[name] = DPO(beta=BETA, **options).objective(scored, reference=compared.logprobs).loss / len(GROUPS)
+        losses["simpo"] = SimPO(beta=BETA, margin=MARGIN).objective(scored).loss / len(GROUPS)
+        losses["orpo"] = orpo_loss(*mean_logprobs(scored)).mean()
+        losses["kto"] = our_kto(policy, reference)
         for name, options in GRPO_CASES.items():
             normaliser = policy_normaliser(LENGTHS.float(), options["aggregation"], MAX_NEW_TOKENS)
             for kl, corrected in KL_CASES:
@@ -70,9 +86,22 @@ def ours() -> dict[str, float]:
     return {name: float(loss) for name, loss in losses.items()}
 
 
+def our_kto(policy: Any, reference: Any) -> torch.Tensor:
+    """KTO with the first answer of each prompt, every other one desirable."""
+    system = KTO(beta=BETA, undesirable_weight=0.6)
+    holder = Policy(policy, tiny_tokenizer(), torch.optim.SGD(policy.parameters()), precision="fp32")
+    groups = [Group(prompt=group.prompt, completions=group.completions[:1]) for group in GROUPS]
+    columns = {
+        "reference": score(reference, groups).logprobs,
+        "desirable": DESIRABLE,
+        "point": system.reference_point(holder, reference, groups).expand(len(groups)),
+    }
+    return system.objective(score(policy, groups), **columns).loss / len(groups)
+
+
 def theirs(folder: str) -> dict[str, float]:
     """TRL's losses, by case; its trainers want a folder."""
-    return {"sft": trl_sft(folder), **trl_dpo(folder), **trl_grpo(folder)}
+    return {"sft": trl_sft(folder), **trl_dpo(folder), **trl_pairs(), "kto": trl_kto(folder), **trl_grpo(folder)}
 
 
 def settings(folder: str) -> dict[str, Any]:
@@ -112,7 +141,8 @@ def trl_dpo(folder: str) -> dict[str, float]:
             {"prompt_ids": group.prompt, "chosen_ids": group.completions[first], "rejected_ids": group.completions[1 - first]}
             for group in GROUPS
         ]
-        config = DPOConfig(**settings(folder), beta=BETA, loss_type=kind, max_length=None)
+        smoothing = 0.1 if kind == "robust" else 0.0
+        config = DPOConfig(**settings(folder), beta=BETA, loss_type=kind, label_smoothing=smoothing, max_length=None)
         data = Dataset.from_list([{"prompt": "w5", "chosen": "w6", "rejected": "w7"}])
         policy, reference = models()
         trainer = DPOTrainer(model=policy, ref_model=reference, args=config, train_dataset=data, processing_class=tiny_tokenizer())
@@ -121,7 +151,39 @@ def trl_dpo(folder: str) -> dict[str, float]:
             return float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)))
 
     straight = loss("sigmoid", 0)
-    return {"dpo": straight, "ipo": loss("ipo", 0), "cdpo": 0.9 * straight + 0.1 * loss("sigmoid", 1)}
+    return {"dpo": straight, "ipo": loss("ipo", 0), "cdpo": 0.9 * straight + 0.1 * loss("sigmoid", 1), "robust": loss("robust", 0)}
+
+
+def trl_pairs() -> dict[str, float]:
+    """TRL's SimPO and the odds ratio part of its ORPO, whose loss functions look at nothing of their trainers but some settings."""
+    from trl.experimental.cpo import CPOTrainer
+    from trl.experimental.orpo import ORPOTrainer
+
+    with torch.no_grad():
+        chosen, rejected = mean_logprobs(score(models()[0], GROUPS))
+    shared = {"beta": BETA, "accelerator": SimpleNamespace(device="cpu")}
+    simple = SimpleNamespace(**shared, alpha=0.0, loss_type="simpo", simpo_gamma=MARGIN, label_smoothing=0.0)
+    odds = ORPOTrainer.odds_ratio_loss(SimpleNamespace(**shared), chosen, rejected)[0]
+    return {"simpo": float(CPOTrainer.cpo_loss(simple, chosen, rejected)[0].mean()), "orpo": float(-odds.mean() / BETA)}
+
+
+def trl_kto(folder: str) -> float:
+    """TRL's KTO on the same answers, each crossed with the prompt after its own."""
+    from datasets import Dataset
+    from trl import KTOConfig, KTOTrainer
+
+    first = [group.completions[0] for group in GROUPS]
+    rows = [
+        {"prompt_ids": group.prompt, "completion_ids": answer, "KL_completion_ids": other, "label": bool(label)}
+        for group, answer, other, label in zip(GROUPS, first, [first[-1], *first[:-1]], DESIRABLE, strict=True)
+    ]
+    config = KTOConfig(**settings(folder), beta=BETA, undesirable_weight=0.6, max_length=None)
+    data = Dataset.from_list([{"prompt": "w5", "completion": "w6", "label": label} for label in (True, False)])
+    policy, reference = models()
+    trainer = KTOTrainer(model=policy, ref_model=reference, args=config, train_dataset=data, processing_class=tiny_tokenizer())
+    trainer.model.eval()
+    with torch.no_grad():
+        return float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)))
 
 
 def trl_grpo(folder: str) -> dict[str, float]:

@@ -11,9 +11,12 @@ from policies import parameters_after, toy_groups, toy_policy
 from rlhub.language import logprobs
 from rlhub.language.dpo import DPO
 from rlhub.language.grpo import GRPO
+from rlhub.language.kto import KTO
 from rlhub.language.losses import policy_normaliser
+from rlhub.language.orpo import ORPO
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.sft import imitation
+from rlhub.language.simpo import SimPO
 from rlhub.language.update import optimise, scheduled, score_all
 
 GROUPS = [*toy_groups(4, 2), Group(prompt=[9, 8], completions=[[7, 2], [5]])]
@@ -51,11 +54,29 @@ def dpo(policy, loss, smoothing, groups=GROUPS, **step):
     )
 
 
+def alone(policy, system, groups=GROUPS, **step):
+    return optimise(policy, groups, system.objective, normaliser=float(len(groups)), learning_rate=1.0, max_norm=0.0, **step)
+
+
+def kto(policy, groups=GROUPS, **step):
+    columns = {
+        "reference": (score_all(policy, groups).logprobs + noise(3)) * MASK,
+        "desirable": torch.arange(COMPLETIONS) % 3 == 0,
+        "point": torch.full((COMPLETIONS,), 0.2),
+    }
+    objective = KTO(beta=0.5, undesirable_weight=0.7).objective
+    return optimise(policy, groups, objective, normaliser=float(COMPLETIONS), columns=columns, learning_rate=1.0, max_norm=0.0, **step)
+
+
 SIGNALS = {
     "sft": sft,
     "dpo": partial(dpo, loss="sigmoid", smoothing=0.0),
     "cdpo": partial(dpo, loss="sigmoid", smoothing=0.2),
     "ipo": partial(dpo, loss="ipo", smoothing=0.0),
+    "robust": partial(dpo, loss="robust", smoothing=0.2),
+    "simpo": partial(alone, system=SimPO()),
+    "orpo": partial(alone, system=ORPO(weight=0.5)),
+    "kto": kto,
     **{name: partial(grpo, aggregation=name) for name in ("grpo", "dr_grpo", "dapo", "gspo", "cispo")},
 }
 

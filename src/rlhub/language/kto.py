@@ -71,9 +71,9 @@ class KTO(Optimisation):
             run.log(step, **metrics, **means, kl=point, tokens_per_second=tokens / (time.perf_counter() - started))
 
     def reference_point(self, policy: Policy, reference: PreTrainedModel | None, groups: list[Group]) -> Float[Tensor, ""]:
-        """z0 = max(0, mean r(y')) over answers y' to the next prompt of the step (Sec. 4.1)."""
-        following = [*groups[1:], groups[0]]
-        crossed = [Group(prompt=group.prompt, completions=other.completions) for group, other in zip(groups, following, strict=True)]
+        """z0 = max(0, mean r(y')) over answers y' to the prompt before in the step (Sec. 4.1)."""
+        before = [groups[-1], *groups[:-1]]
+        crossed = [Group(prompt=group.prompt, completions=other.completions) for group, other in zip(groups, before, strict=True)]
         scored = score_all(policy, crossed, micro_tokens=self.micro_tokens)
         compared = reference_logprobs(policy, reference, crossed, micro_tokens=self.micro_tokens)
         return log_ratios(scored.logprobs, compared, scored.mask, mean=False).mean().clamp(min=0)
