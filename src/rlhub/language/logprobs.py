@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F  # noqa: N812  its name everywhere
@@ -11,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhub.language.attention import layouts
-from rlhub.language.rows import Group, completion_mask, pack
+from rlhub.language.hidden import follows_layouts, lay, together
+from rlhub.language.rows import Group, completion_mask
 
 CHUNK = 512
 """Tokens whose logits over the whole vocabulary are formed at a time."""
@@ -56,39 +55,18 @@ def score(model: nn.Module, groups: Sequence[Group], *, temperature: float = 1.0
 
 
 def _score_together(model: PreTrainedModel, groups: Sequence[Group], temperature: float) -> Scored:
-    row = pack(groups, model.device)
-    with layouts(model):
-        hidden = model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0].squeeze(0)
-    logprobs, entropy = chosen_logprobs(hidden.index_select(0, row.sources), Unembedding.of(model), row.targets, temperature)
+    hidden, row = together(model, groups)
+    logprobs, entropy = chosen_logprobs(hidden, Unembedding.of(model), row.targets, temperature)
     return _in_rows(logprobs, entropy, row.lengths)
 
 
 def score_separately(model: PreTrainedModel, groups: Sequence[Group], *, temperature: float = 1.0, padding_side: str = "right") -> Scored:
     """The same numbers with each completion in a row of its own: for models whose layers cannot follow a layout."""
-    sequences = [(group.prompt, completion) for group in groups for completion in group.completions]
-    longest = max(len(prompt) + len(completion) for prompt, completion in sequences)
-    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-    mask = torch.zeros(len(sequences), longest, dtype=torch.bool)
-    rows: list[int] = []
-    columns: list[int] = []
-    targets: list[int] = []
-    for row, (prompt, completion) in enumerate(sequences):
-        start = longest - len(prompt) - len(completion) if padding_side == "left" else 0
-        ids[row, start : start + len(prompt) + len(completion)] = torch.tensor(prompt + completion)
-        mask[row, start : start + len(prompt) + len(completion)] = True
-        first = start + len(prompt) - 1
-        rows += [row] * len(completion)
-        columns += range(first, first + len(completion))
-        targets += completion
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    ids, mask, positions = (x.to(model.device) for x in (ids, mask, positions))
-    logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
-    logits = logits[torch.tensor(rows, dtype=torch.long), torch.tensor(columns, dtype=torch.long)].float() / temperature
-    wanted = torch.tensor(targets, dtype=torch.long, device=model.device)
-    logprobs = F.log_softmax(logits, -1)
+    laid = lay(groups, model.device, padding_side=padding_side)
+    logits = model(input_ids=laid.ids, attention_mask=laid.mask, position_ids=laid.positions, use_cache=False).logits
+    logprobs = F.log_softmax(logits[laid.rows, laid.columns].float() / temperature, -1)
     entropy = -(logprobs.detach().exp() * logprobs.detach()).sum(-1)
-    lengths = torch.tensor([len(completion) for _, completion in sequences], device=model.device)
-    return _in_rows(logprobs.gather(1, wanted[:, None])[:, 0], entropy, lengths)
+    return _in_rows(logprobs.gather(1, laid.targets[:, None])[:, 0], entropy, laid.lengths)
 
 
 def _in_rows(logprobs: Float[Tensor, " targets"], entropy: Float[Tensor, " targets"], lengths: Int[Tensor, " completions"]) -> Scored:
@@ -97,31 +75,9 @@ def _in_rows(logprobs: Float[Tensor, " targets"], entropy: Float[Tensor, " targe
     return Scored(logprobs=empty.masked_scatter(mask, logprobs), entropy=empty.masked_scatter(mask, entropy), mask=mask)
 
 
-_probed: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
-
-
 def shares_prompts(model: PreTrainedModel) -> bool:
-    """Whether this model can score completions that share their prompt in one row: tried once on a few tokens and compared, not assumed."""
-    if model not in _probed:
-        _probed[model] = _probe(model)
-    return _probed[model]
-
-
-@torch.no_grad()
-def _probe(model: PreTrainedModel) -> bool:
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if not kinds <= {"full_attention", "sliding_attention"} or not isinstance(model.get_output_embeddings(), nn.Linear):
-        return False
-    some = [(7 * index + 3) % config.vocab_size for index in range(9)]
-    groups = [Group(prompt=some[:3], completions=[some[3:6], some[5:7]]), Group(prompt=some[6:8], completions=[some[:4]])]
-    try:
-        with torch.autocast(model.device.type, enabled=False):
-            together, apart = _score_together(model, groups, 1.0), score_separately(model, groups)
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return False
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    return torch.allclose(together.logprobs, apart.logprobs, atol=tolerance, rtol=tolerance)
+    """Whether this model can score completions that share their prompt in one row."""
+    return isinstance(model.get_output_embeddings(), nn.Linear) and follows_layouts(model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
@@ -54,19 +54,22 @@ def load_model(
     """
     source = model_source(name)
     with without_bars():
-        model = load_weights(name, source, dtype)
+        model, _ = load_weights(name, source, dtype)
         tokenizer = load_tokenizer(name, source)
     nn.Module.to(model, device or best_device())
     return model.eval(), tokenizer
 
 
-def load_weights(name: str, source: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The model at `source` on the CPU; `name` is what the person called it."""
+def load_weights(
+    name: str, source: str, dtype: torch.dtype, kind: Any = AutoModelForCausalLM, **options: Any
+) -> tuple[PreTrainedModel, set[str]]:
+    """The model at `source` on the CPU, with the head of `kind`, and the parameters that were not there; `name` is what it was asked as."""
     local = Path(source).is_dir()
     try:
         if not local:
             ask_for_model(source)
-        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model, told = kind.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options)
+        return model, set(told["missing_keys"])
     except Exception as error:  # transformers, the hub client and safetensors raise a dozen kinds
         reason = "it is not a model folder that can be read" if local else "it is no alias, run or folder, and the hub doesn't give it"
         raise UserError(f"can't load the model {name!r}: {reason} ({first_line(error)})") from error
@@ -148,6 +151,8 @@ class Policy:
         pad_id: the id that fills gaps.
         lora: whether only adapters are trained.
     """
+
+    kind: ClassVar[Any] = AutoModelForCausalLM
 
     def __init__(
         self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, optimizer: torch.optim.Optimizer, *, precision: str
@@ -240,7 +245,7 @@ class Policy:
             set_peft_model_state_dict(self.model, load_file(folder / ADAPTER / "adapter_model.safetensors"))
             return
         with without_bars():
-            saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            saved = self.kind.from_pretrained(folder, dtype=torch.float32)
         self.model.load_state_dict(saved.state_dict())
 
 

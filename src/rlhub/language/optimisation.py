@@ -8,7 +8,7 @@ from torch import Tensor
 from rlhub.core.system import check_fields
 from rlhub.language.model import Policy, Precision, load_policy
 from rlhub.language.rows import Group
-from rlhub.language.update import MICRO_TOKENS, Objective, Schedule, optimise, scheduled
+from rlhub.language.update import MICRO_TOKENS, Objective, Reader, Schedule, optimise, scheduled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ class Optimisation:
         normaliser: float,
         columns: dict[str, Tensor] | None = None,
         temperature: float = 1.0,
+        read: Reader | None = None,
     ) -> dict[str, float]:
         """One optimisation step at this step's learning rate; arguments and result as of `optimise`."""
         return optimise(
@@ -78,4 +79,5 @@ class Optimisation:
             learning_rate=scheduled(step, steps=self.steps, peak=self.learning_rate, warmup=self.warmup, schedule=self.schedule),
             max_norm=self.max_norm,
             micro_tokens=self.micro_tokens,
+            read=read,
         )

@@ -91,16 +91,21 @@ BUILT_IN: dict[str, Reward] = {
 
 
 def load_reward(spec: str) -> Reward:
-    """A reward function by name, or from a Python file as `path/to/file.py:function`.
+    """A reward function by name, a reward model as `reward-model:RUN`, or a function in a Python file as `path/to/file.py:function`.
 
     Raises:
         UserError: there is no such name, file or function, or the file can't be run.
     """
     if spec in BUILT_IN:
         return BUILT_IN[spec]
+    if spec.startswith("reward-model:"):
+        from rlhub.language.reward_model import ModelReward
+
+        return ModelReward(spec.partition(":")[2])
     if not spec.rpartition(":")[0].endswith(".py"):
         raise UserError(
-            f"there is no reward {spec!r}; give one of {', '.join(BUILT_IN)} or a function of yours as path/to/file.py:function"
+            f"there is no reward {spec!r}; give one of {', '.join(BUILT_IN)}, reward-model:RUN, or a function of yours as "
+            "path/to/file.py:function"
         )
     return function_in_file(spec, "reward")
 

@@ -34,6 +34,8 @@ class Terms:
 
 
 Objective = Callable[..., Terms]
+Reader = Callable[[Any, Sequence[Group]], Any]
+"""From a model and groups to what it says of them, with a `mask` of the completions' tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ def optimise(
     learning_rate: float,
     max_norm: float = 1.0,
     micro_tokens: int = MICRO_TOKENS,
+    read: Reader | None = None,
 ) -> dict[str, float]:
     """Change the policy's parameters once.
 
@@ -81,6 +84,7 @@ def optimise(
         learning_rate: AdamW's step size in this step.
         max_norm: the gradient is scaled down to this norm (0: never).
         micro_tokens: most tokens computed at a time; changes memory and speed, never the result.
+        read: what the objective is given of a model and a micro-batch; by default the log-probs (`score`).
 
     Returns:
         `loss`, `gradient_norm` (before clipping), `learning_rate` and the sums over all micro-batches.
@@ -90,7 +94,7 @@ def optimise(
     # One autocast around all micro-batches rounds each weight once, not once for each of them.
     with policy.autocast():
         for part, rows in _parts(groups, micro_tokens):
-            scored = score(policy.model, part, temperature=temperature)
+            scored = score(policy.model, part, temperature=temperature) if read is None else read(policy.model, part)
             with torch.autocast(policy.device.type, enabled=False):
                 terms = objective(scored, **{name: _rows(column, rows, scored) for name, column in (columns or {}).items()})
                 (terms.loss / normaliser).backward()
@@ -173,9 +177,9 @@ def _parts(groups: Sequence[Group], tokens: int) -> list[tuple[list[Group], slic
     return parts
 
 
-def _rows(column: Tensor, rows: slice, scored: Scored) -> Tensor:
+def _rows(column: Tensor, rows: slice, scored: Any) -> Tensor:
     """A column's part for one micro-batch; what belongs to tokens is cut to the micro-batch's longest completion."""
-    part = column[rows].to(scored.logprobs.device)
+    part = column[rows].to(scored.mask.device)
     return part if part.ndim == 1 else part[:, : scored.mask.shape[1]]
 
 

@@ -1,0 +1,216 @@
+"""Reward models (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155, Sec. 3.5): a language model learns to score answers as people do.
+
+All answers to a prompt are one batch element: each is computed once, with their prompt shared, for all the pairs it is in. At the end
+scores are brought to a scale of their own, mean 0 and standard deviation 1 over answers that the starting model gives (Stiennon et al.
+2020, arXiv:2009.01325), so that a KL coefficient means the same whatever the reward model.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rlhub.core.errors import UserError
+from rlhub.core.run import Run
+from rlhub.core.system import check_fields
+from rlhub.language.model import encode, load_policy
+from rlhub.language.optimisation import Optimisation
+from rlhub.language.reward_losses import Ties, calibration, ranking_loss
+from rlhub.language.rewards import Text, content
+from rlhub.language.rollout import generate
+from rlhub.language.rows import Group, micro_batches
+from rlhub.language.scorer import Outputs, Scorer, load_scorer, read_head
+from rlhub.language.sft import response
+from rlhub.language.task import Example, Task, load_task, require_answer
+from rlhub.language.update import MICRO_TOKENS, Terms
+
+Scale = Literal["samples", "answers", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardModel(Optimisation):
+    """A reward model from ranked answers.
+
+    A row gives its prompt's answers in `completions` and how good they are in `scores` (more is better, equal is a tie), or one pair in
+    `chosen` and `rejected`.
+
+    Attributes:
+        batch: prompts in one step.
+        ties: what becomes of two answers with one score: drop leaves the pair out, half counts each as the better one half of the time.
+        margin: how far apart two answers' rewards should lie for each unit between their scores.
+        centring: weight of the square of a pair's summed rewards, which keeps rewards near 0.
+        scale: what rewards are measured against at the end: samples (mean 0, standard deviation 1 over answers that the starting model
+            gives), answers (mean 0 over the task's right answers, as InstructGPT does), or none.
+        samples: how many answers that takes.
+        max_new_tokens: longest of them, in tokens.
+    """
+
+    batch: int = 16
+    ties: Ties = "drop"
+    margin: float = 0.0
+    centring: float = 0.0
+    scale: Scale = "samples"
+    samples: int = 64
+    max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        super().__post_init__()
+        check_fields(self, at_least={1: "batch max_new_tokens", 0: "margin centring", 2: "samples"})
+        if self.lora_rank:
+            raise UserError("a reward model trains all its weights: set lora_rank to 0")
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        task = load_task(self.task, seed=run.seed)
+        scorer = load_scorer(
+            self.model,
+            fresh=True,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+            seed=run.seed,
+        )
+
+        for step in run.resume(self.steps, scorer=scorer):
+            started = time.perf_counter()
+            groups, scores = ranked(scorer, task, task.sample(self.batch, step=step, seed=run.seed), step=step)
+            prompts = torch.arange(len(groups)).repeat_interleave(torch.tensor([len(group.completions) for group in groups]))
+            columns = {"scores": scores, "prompts": prompts}
+            normaliser = max(sum(has_pair(part, self.ties) for part in by_prompt(scores, prompts)), 1)
+            metrics = self.change(scorer, groups, self.objective, step=step, normaliser=float(normaliser), columns=columns, read=read_head)
+            seconds = time.perf_counter() - started
+            if step == self.steps:
+                metrics |= self.tested(scorer, task)
+                self.set_scale(run, scorer, task)
+            tokens = sum(len(completion) for group in groups for completion in group.completions)
+            judged = max(metrics.pop("judged"), 1.0)
+            run.log(step, **metrics | {"accuracy": metrics["accuracy"] / judged}, tokens_per_second=tokens / seconds)
+
+    def objective(self, outputs: Outputs, *, scores: Float[Tensor, " answers"], prompts: Int[Tensor, " answers"]) -> Terms:
+        """The losses of a micro-batch's prompts.
+
+        Args:
+            outputs: what the head says of their answers.
+            scores: how good the answers are.
+            prompts: which prompt each belongs to.
+        """
+        rewards = outputs.last[:, 0]
+        loss, right, judged = 0.0 * rewards.sum(), *torch.zeros(2, device=scores.device)
+        for given, wanted in zip(by_prompt(rewards, prompts), by_prompt(scores, prompts), strict=True):
+            if not has_pair(wanted, self.ties):
+                continue
+            lost, ordered = ranking_loss(given, wanted, ties=self.ties, margin=self.margin, centring=self.centring)
+            loss = loss + lost
+            if ordered.isfinite():
+                right, judged = right + ordered, judged + 1
+        return Terms(loss=loss, sums={"accuracy": right, "judged": judged})
+
+    def tested(self, scorer: Scorer, task: Task) -> dict[str, float]:
+        """Accuracy and calibration on the task's test split, where it has one."""
+        if "test" not in task.splits:
+            return {}
+        margins = margins_on(scorer, task, task.examples("test"), micro_tokens=self.micro_tokens)
+        return {"test_accuracy": float((margins > 0).float().mean()), "test_calibration_error": calibration(margins)[1]}
+
+    def set_scale(self, run: Run, scorer: Scorer, task: Task) -> None:
+        """Give rewards their scale."""
+        if self.scale == "none":
+            return
+        examples = task.examples("train")[: self.samples]
+        if self.scale == "samples":
+            starting = load_policy(self.model, learning_rate=0.0, precision=self.precision)
+            group = -(-self.samples // len(examples))
+            drawn = generate(
+                starting, examples, group=group, max_new_tokens=self.max_new_tokens, generator=run.generator("reference samples")
+            )
+            groups = drawn.groups
+        else:
+            groups = [
+                Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[response(scorer, require_answer(example))])
+                for example in examples
+            ]
+        scores = scores_of(scorer, groups, micro_tokens=self.micro_tokens)
+        scorer.gain = 1 / max(float(scores.std()), 1e-6) if self.scale == "samples" else 1.0
+        scorer.bias = -scorer.gain * float(scores.mean())
+
+
+def ranked(scorer: Scorer, task: Task, examples: Sequence[Example], *, step: int) -> tuple[list[Group], Float[Tensor, " answers"]]:
+    """Each example's prompt with all its answers, and how good they are.
+
+    Raises:
+        UserError: a row's answers and scores don't go together.
+    """
+    groups, scores = [], []
+    for example in examples:
+        answers, given = example.columns.get("completions"), example.columns.get("scores")
+        if answers is None and given is None:
+            chosen, rejected = task.preference([example], step=step)
+            answers, given = [*chosen, *rejected], [1.0, 0.0]
+        if not (
+            isinstance(answers, list)
+            and isinstance(given, list)
+            and len(answers) == len(given) > 1
+            and all(isinstance(answer, str) for answer in answers)
+            and all(isinstance(score, int | float) and not isinstance(score, bool) for score in given)
+        ):
+            raise UserError(
+                f"the task {task.name} has a row whose answers can't be ranked (prompt {str(example.prompt)[:60]!r}): "
+                "give two or more texts in completions and as many numbers in scores, or chosen and rejected"
+            )
+        groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[response(scorer, answer) for answer in answers]))
+        scores += [float(score) for score in given]
+    return groups, torch.tensor(scores)
+
+
+def by_prompt(values: Float[Tensor, " answers"], prompts: Int[Tensor, " answers"]) -> list[Tensor]:
+    """The values of each prompt's answers."""
+    return list(values.split(prompts.unique_consecutive(return_counts=True)[1].tolist()))
+
+
+def has_pair(scores: Float[Tensor, " answers"], ties: Ties) -> bool:
+    """Whether there is a pair to learn from among a prompt's answers."""
+    return ties == "half" or bool((scores != scores[0]).any())
+
+
+@torch.no_grad()
+def scores_of(scorer: Scorer, groups: Sequence[Group], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " completions"]:
+    """The rewards of all completions, on their scale."""
+    with scorer.autocast():
+        parts = [[groups[index] for index in part] for part in micro_batches(groups, micro_tokens)]
+        scores = torch.cat([read_head(scorer.bare, part).last[:, 0].cpu() for part in parts])
+    return scorer.gain * scores + scorer.bias
+
+
+def margins_on(scorer: Scorer, task: Task, examples: Sequence[Example], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " pairs"]:
+    """By how much the better answer's score is higher, for every pair of every example, before any scale."""
+    groups, scores = ranked(scorer, task, examples, step=0)
+    given = (scores_of(scorer, groups, micro_tokens=micro_tokens) - scorer.bias) / scorer.gain
+    sizes = [len(group.completions) for group in groups]
+    margins = []
+    for values, wanted in zip(given.split(sizes), scores.split(sizes), strict=True):
+        first, second = torch.triu_indices(len(values), len(values), offset=1)
+        lead = (wanted[first] - wanted[second]).sign()
+        margins.append(((values[first] - values[second]) * lead)[lead != 0])
+    return torch.cat(margins)
+
+
+class ModelReward:
+    """A reward model as a reward function: `reward-model:RUN`."""
+
+    def __init__(self, name: str) -> None:
+        """Load it."""
+        self.__name__ = f"reward-model:{name}"
+        self._scorer = load_scorer(name, fresh=False)
+
+    def __call__(self, prompts: list[Text], completions: list[Text], **_: Any) -> list[float]:
+        """The reward of each completion, its end token included."""
+        groups = [
+            Group(prompt=encode(self._scorer.tokenizer, prompt), completions=[response(self._scorer, content(completion))])
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        return [float(score) for score in scores_of(self._scorer, groups)]

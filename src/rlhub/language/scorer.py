@@ -1,0 +1,151 @@
+"""Models that give numbers where a language model gives tokens: reward models, value models, judges of steps.
+
+They are transformers' own classes with a linear head, so their checkpoints are folders that `AutoModelForSequenceClassification` (one
+number for a whole answer) or `AutoModelForTokenClassification` (a judgement of each token) loads.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812  its name everywhere
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
+
+from rlhub.core.devices import best_device, has_fast_bfloat16
+from rlhub.core.errors import UserError
+from rlhub.core.seeding import generator
+from rlhub.language.hidden import states
+from rlhub.language.model import Policy, Precision, load_tokenizer, load_weights, model_source, pad_id
+from rlhub.language.quiet import without_bars
+from rlhub.language.rows import Group, completion_mask
+
+SCALE = "reward_scale.json"
+HEADS = ("score", "classifier")
+"""What transformers' families call the linear map at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a head says along completions.
+
+    Attributes:
+        values: before each of a completion's tokens and after its last; 0 beyond.
+        mask: True at a completion's tokens.
+    """
+
+    values: Float[Tensor, "completions tokens_and_one outputs"]
+    mask: Bool[Tensor, "completions tokens"]
+
+    @property
+    def last(self) -> Float[Tensor, "completions outputs"]:
+        """After each completion's last token."""
+        return self.values[torch.arange(len(self.mask), device=self.mask.device), self.mask.sum(1)]
+
+
+def head_of(model: nn.Module) -> nn.Linear:
+    """A model's head."""
+    return cast(nn.Linear, next(getattr(model, name) for name in HEADS if hasattr(model, name)))
+
+
+def read_head(model: PreTrainedModel, groups: Sequence[Group]) -> Outputs:
+    """What a model's head says along every completion, in float32."""
+    head = head_of(model)
+    hidden = states(model, groups)
+    with torch.autocast(hidden.device.type, enabled=False):
+        values = F.linear(hidden.float(), head.weight.float(), None if head.bias is None else head.bias.float())
+    lengths = torch.tensor([len(completion) for group in groups for completion in group.completions], device=hidden.device)
+    return Outputs(values=values, mask=completion_mask(lengths))
+
+
+class Scorer(Policy):
+    """A model that scores whole answers by one number, being trained or asked.
+
+    Attributes:
+        gain: what scores are multiplied by ...
+        bias: ... and what is added then, so that rewards have a scale of their own (`reward_scale.json` beside the weights).
+    """
+
+    kind: ClassVar[Any] = AutoModelForSequenceClassification
+    outputs: ClassVar[int] = 1
+
+    gain, bias = 1.0, 0.0
+
+    def save_model(self, folder: Path) -> None:
+        """Write the model, its tokenizer and its scale."""
+        super().save_model(folder)
+        (folder / SCALE).write_text(json.dumps({"gain": self.gain, "bias": self.bias}) + "\n")
+
+    def load_model(self, folder: Path) -> None:
+        """Take what `save_model` wrote."""
+        super().load_model(folder)
+        self.read_scale(folder)
+
+    def read_scale(self, folder: Path) -> None:
+        """Take the scale from a folder, if it says one."""
+        if (folder / SCALE).is_file():
+            scale = json.loads((folder / SCALE).read_text())
+            self.gain, self.bias = float(scale["gain"]), float(scale["bias"])
+
+
+class StepScorer(Scorer):
+    """A model that says of each step of an answer whether it is wrong (0) or right (1)."""
+
+    kind: ClassVar[Any] = AutoModelForTokenClassification
+    outputs: ClassVar[int] = 2
+
+
+def load_scorer(
+    name: str,
+    *,
+    kind: type[Scorer] = Scorer,
+    fresh: bool,
+    learning_rate: float = 0.0,
+    weight_decay: float = 0.0,
+    precision: Precision = "auto",
+    device: str | torch.device | None = None,
+    seed: int = 0,
+) -> Scorer:
+    """A scorer, from a scorer's checkpoint or with a fresh head on a language model.
+
+    Args:
+        name: what `rlhub.language.model.load_model` takes.
+        kind: which.
+        fresh: whether a model without a trained head gets one, drawn from a normal distribution with the standard deviation
+            1 / sqrt(width + 1) (Stiennon et al. 2020, arXiv:2009.01325, App. B).
+        learning_rate: AdamW's step size.
+        weight_decay: AdamW's decoupled weight decay.
+        precision: "auto" takes bf16 where the device computes it fast, else fp32.
+        device: where the model is kept; by default the best there is.
+        seed: of a fresh head.
+
+    Raises:
+        UserError: the model can't be loaded, or has no trained head where that is asked for.
+    """
+    source = model_source(name)
+    with without_bars():
+        model, missing = load_weights(name, source, torch.float32, kind.kind, num_labels=kind.outputs)
+        tokenizer = load_tokenizer(name, source)
+    head = head_of(model)
+    if any(parameter.split(".")[0] in HEADS for parameter in missing):
+        if not fresh:
+            raise UserError(f"the model {name!r} has no trained head to score answers with; give a run of reward-model or process-reward")
+        draw = generator(seed, "head")
+        with torch.no_grad():
+            head.weight.copy_(torch.randn(head.weight.shape, generator=draw) / (head.in_features + 1) ** 0.5)
+            if head.bias is not None:
+                head.bias.zero_()
+    model.config.pad_token_id = pad_id(model, tokenizer)
+    nn.Module.to(model, device or best_device())
+    where = model.device
+    if precision == "auto":
+        precision = "bf16" if has_fast_bfloat16(where) else "fp32"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    scorer = kind(model.eval(), tokenizer, optimizer, precision=precision)
+    if Path(source).is_dir():
+        scorer.read_scale(Path(source))
+    return scorer

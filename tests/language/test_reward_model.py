@@ -1,0 +1,179 @@
+"""Reward models: their losses against closed forms, and one that learns, keeps a scale and judges others' answers."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+from families import tiny_random
+from policies import toy_groups, toy_tokenizer
+from torch.nn.functional import logsigmoid
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import rlhub
+from rlhub.core.errors import UserError
+from rlhub.language import hidden
+from rlhub.language.grpo import GRPO
+from rlhub.language.reward_losses import bradley_terry_loss, calibration, ranking_loss
+from rlhub.language.reward_model import ModelReward, RewardModel, scores_of
+from rlhub.language.rows import Group
+from rlhub.language.scorer import Scorer, head_of, load_scorer, read_head
+
+COUNTRIES = {"France": " Paris", "Italy": " Rome", "Spain": " Madrid", "Norway": " Oslo", "Japan": " Tokyo"}
+
+
+def rows():
+    for country, capital in COUNTRIES.items():
+        others = [other for other in COUNTRIES.values() if other != capital]
+        answers = [capital, capital + ".", *others[:2]]
+        yield {"prompt": f"The capital of {country} is the city of", "answer": capital, "completions": answers, "scores": [2, 1, 0, 0]}
+
+
+@pytest.fixture(scope="module")
+def ranked_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "ranked.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(ranked_file, tmp_path_factory):
+    task = f"{ranked_file}?test={ranked_file}"
+    system = RewardModel(model="tiny", task=task, steps=40, batch=5, learning_rate=1e-3, samples=32, max_new_tokens=4, precision="fp32")
+    return rlhub.train(system, seed=0, runs=tmp_path_factory.mktemp("runs"), name="judge")
+
+
+def test_equal_scores_cost_log_2_and_a_margin_shifts_them():
+    zero = torch.zeros(1)
+    assert math.isclose(bradley_terry_loss(zero, zero).item(), math.log(2), rel_tol=1e-6)
+    assert math.isclose(bradley_terry_loss(zero + 0.7, zero, margin=0.7).item(), math.log(2), rel_tol=1e-6)
+    assert math.isclose(bradley_terry_loss(zero + 2, zero + 2, centring=0.1).item(), math.log(2) + 1.6, rel_tol=1e-6)
+
+
+def test_a_prompts_loss_is_the_mean_over_its_pairs_that_are_no_ties():
+    scores, ranks = torch.randn(5), torch.tensor([0.0, 3, 1, 1, 2])
+    wanted = [
+        -logsigmoid(scores[better] - scores[worse] - 0.2 * (ranks[better] - ranks[worse])).item()
+        for better, worse in itertools.permutations(range(5), 2)
+        if ranks[better] > ranks[worse]
+    ]
+    assert len(wanted) == 9
+    loss, _ = ranking_loss(scores, ranks, margin=0.2)
+    assert math.isclose(loss.item(), sum(wanted) / 9, rel_tol=1e-5)
+
+
+def test_a_tie_is_left_out_or_pulls_both_scores_together():
+    scores = torch.tensor([1.0, 0.0], requires_grad=True)
+    assert ranking_loss(scores, torch.zeros(2))[0].isnan()
+    loss, right = ranking_loss(scores, torch.zeros(2), ties="half")
+    loss.backward()
+    assert math.isclose(loss.item(), -(logsigmoid(torch.tensor(1.0)) + logsigmoid(torch.tensor(-1.0))).item() / 2, rel_tol=1e-6)
+    assert scores.grad[0] > 0 > scores.grad[1]
+    assert right.isnan()
+
+
+def test_calibration_compares_what_is_said_with_what_is_right():
+    says_three_quarters = math.log(3)
+    margins = torch.tensor([says_three_quarters] * 3 + [-says_three_quarters])
+    table, error = calibration(margins)
+    assert error < 1e-6
+    assert table[5].tolist() == pytest.approx([0.75, 0.75, 4])
+    assert calibration(margins.abs())[1] == pytest.approx(0.25)
+
+
+def scorer_of(family):
+    model = tiny_random(family)
+    config = model.config
+    config.num_labels, config.pad_token_id = 1, 0
+    torch.manual_seed(0)
+    judge = AutoModelForSequenceClassification.from_config(config).eval()
+    return Scorer(judge, toy_tokenizer(), torch.optim.SGD(judge.parameters(), lr=1.0), precision="fp32")
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2", "gpt_neox"])
+def test_scores_are_those_that_transformers_gives_each_answer_alone(family):
+    scorer = scorer_of(family)
+    groups = toy_groups(3, 2)
+    sequences = [group.prompt + completion for group in groups for completion in group.completions]
+    alone = torch.cat([scorer.bare(input_ids=torch.tensor([ids])).logits[:, 0] for ids in sequences])
+    torch.testing.assert_close(scores_of(scorer, groups, micro_tokens=8), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_neither_micro_batches_nor_rows_of_their_own_change_a_step(monkeypatch):
+    groups = toy_groups(4, 3)
+    columns = {"scores": torch.tensor([1.0, 0, 0] * 2 + [0.0, 0, 0] + [2.0, 1, 0]), "prompts": torch.arange(4).repeat_interleave(3)}
+    system = RewardModel(max_norm=0.0, learning_rate=1.0)
+
+    def gradient(micro_tokens):
+        scorer = scorer_of("llama")
+        before = torch.cat([parameter.detach().flatten() for parameter in scorer.bare.parameters()])
+        settled = RewardModel(max_norm=0.0, learning_rate=1.0, micro_tokens=micro_tokens)
+        metrics = settled.change(scorer, groups, system.objective, step=1, normaliser=3.0, columns=columns, read=read_head)
+        return metrics["loss"], before - torch.cat([parameter.detach().flatten() for parameter in scorer.bare.parameters()])
+
+    loss, moved = gradient(10_000)
+    for micro_tokens in (1, 25):
+        again = gradient(micro_tokens)
+        assert again[0] == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(again[1], moved, atol=1e-5, rtol=1e-3)
+    monkeypatch.setattr(hidden, "follows_layouts", lambda model: False)
+    torch.testing.assert_close(gradient(10_000)[1], moved, atol=1e-5, rtol=1e-3)
+
+
+def test_it_learns_to_rank_and_says_how_well(run):
+    lines = run.metrics()
+    assert lines[-1]["accuracy"] > 0.9 > lines[0]["accuracy"]
+    assert lines[-1]["test_accuracy"] > 0.9
+    assert 0 <= lines[-1]["test_calibration_error"] < 0.5
+
+
+def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
+    folder = run.checkpoint()
+    judge, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    scale = json.loads((folder / "reward_scale.json").read_text())
+    text = "The capital of France is the city of Paris"
+    ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    with torch.no_grad():
+        raw = judge.eval()(input_ids=torch.tensor([ids])).logits.item()
+    exact = load_scorer(str(run.folder), fresh=False, precision="fp32")
+    group = Group(prompt=ids[:-2], completions=[ids[-2:]])
+    assert scores_of(exact, [group]).item() == pytest.approx(scale["gain"] * raw + scale["bias"], rel=1e-4, abs=1e-4)
+    asked = ModelReward(str(run.folder))(["The capital of France is the city of"], [" Paris"])
+    assert asked[0] == pytest.approx(scale["gain"] * raw + scale["bias"], rel=0.01, abs=0.01)
+
+
+def test_rewards_are_scaled_on_answers_of_the_starting_model(run):
+    scorer = load_scorer(str(run.folder), fresh=False)
+    assert scorer.gain > 0
+    assert scorer.gain != 1
+    assert head_of(scorer.bare).out_features == 1
+
+
+def test_a_policy_is_trained_by_it(run, tmp_path):
+    system = GRPO(model="tiny", task="facts:capitals", reward=f"reward-model:{run.folder}", steps=1, prompts=4, group=4, max_new_tokens=3)
+    line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
+    assert math.isfinite(line["reward"])
+    assert line["reward_std"] > 0
+
+
+def test_the_same_seed_gives_the_same_judge(ranked_file, tmp_path):
+    system = RewardModel(model="tiny", task=str(ranked_file), steps=2, batch=3, learning_rate=1e-3, scale="answers", precision="fp32")
+    one, other = (load_scorer(str(rlhub.train(system, seed=0, runs=tmp_path, name=name).folder), fresh=False) for name in "ab")
+    assert all(torch.equal(a, b) for a, b in zip(one.bare.parameters(), other.bare.parameters(), strict=True))
+    assert (one.gain, one.bias) == (1.0, other.bias)
+
+
+def test_a_language_model_is_no_judge():
+    with pytest.raises(UserError, match="no trained head"):
+        load_scorer("tiny", fresh=False)
+
+
+@pytest.mark.parametrize(
+    "row", [{"completions": ["a", "b"], "scores": [1]}, {"completions": ["a"], "scores": [1]}, {"completions": ["a", 3], "scores": [1, 2]}]
+)
+def test_answers_that_cant_be_ranked_are_named(tmp_path, row):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps({"prompt": "w5", **row}) + "\n")
+    with pytest.raises(UserError, match="can't be ranked"):
+        rlhub.train(RewardModel(model="tiny", task=str(path), steps=1, batch=1), runs=tmp_path)
