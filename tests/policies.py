@@ -3,10 +3,11 @@
 import torch
 from families import tiny_random
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from rlhub.language.model import Policy
 from rlhub.language.rows import Group
+from rlhub.language.scorer import Scorer
 
 
 def toy_tokenizer(vocabulary: int = 128, *, pad: str = "w0") -> PreTrainedTokenizerFast:
@@ -21,6 +22,15 @@ def toy_policy(model: PreTrainedModel | str = "llama", *, learning_rate: float =
     model = tiny_random(model) if isinstance(model, str) else model
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
     return Policy(model, toy_tokenizer(pad=pad), optimizer, precision=precision)
+
+
+def toy_scorer(family: str = "llama") -> Scorer:
+    """A scorer of a family, trained by plain gradient descent."""
+    config = tiny_random(family).config
+    config.num_labels, config.pad_token_id = 1, 0
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    return Scorer(model, toy_tokenizer(), torch.optim.SGD(model.parameters(), lr=1.0), precision="fp32")
 
 
 def toy_groups(prompts: int = 4, group: int = 2, *, seed: int = 0, longest: int = 6) -> list[Group]:

@@ -14,10 +14,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
-from rlhub.agents.ppo import PPO, clipped_surrogate, clipped_value_error
-from rlhub.agents.returns import generalised_advantages
+from rlhub.agents.ppo import PPO, clipped_surrogate
 from rlhub.agents.rollout import Batch, Rollout
 from rlhub.core.errors import UserError
+from rlhub.core.returns import clipped_value_error, generalised_advantages
 
 NUMBER = st.floats(-3, 3)
 

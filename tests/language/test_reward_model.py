@@ -6,8 +6,7 @@ import math
 
 import pytest
 import torch
-from families import tiny_random
-from policies import toy_groups, toy_tokenizer
+from policies import toy_groups, toy_scorer
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -18,7 +17,7 @@ from rlhub.language.grpo import GRPO
 from rlhub.language.reward_losses import bradley_terry_loss, calibration, ranking_loss
 from rlhub.language.reward_model import ModelReward, RewardModel, scores_of
 from rlhub.language.rows import Group
-from rlhub.language.scorer import Scorer, head_of, load_scorer, read_head
+from rlhub.language.scorer import head_of, load_scorer, read_head
 
 COUNTRIES = {"France": " Paris", "Italy": " Rome", "Spain": " Madrid", "Norway": " Oslo", "Japan": " Tokyo"}
 
@@ -82,18 +81,9 @@ def test_calibration_compares_what_is_said_with_what_is_right():
     assert calibration(margins.abs())[1] == pytest.approx(0.25)
 
 
-def scorer_of(family):
-    model = tiny_random(family)
-    config = model.config
-    config.num_labels, config.pad_token_id = 1, 0
-    torch.manual_seed(0)
-    judge = AutoModelForSequenceClassification.from_config(config).eval()
-    return Scorer(judge, toy_tokenizer(), torch.optim.SGD(judge.parameters(), lr=1.0), precision="fp32")
-
-
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2", "gpt_neox"])
 def test_scores_are_those_that_transformers_gives_each_answer_alone(family):
-    scorer = scorer_of(family)
+    scorer = toy_scorer(family)
     groups = toy_groups(3, 2)
     sequences = [group.prompt + completion for group in groups for completion in group.completions]
     alone = torch.cat([scorer.bare(input_ids=torch.tensor([ids])).logits[:, 0] for ids in sequences])
@@ -106,7 +96,7 @@ def test_neither_micro_batches_nor_rows_of_their_own_change_a_step(monkeypatch):
     system = RewardModel(max_norm=0.0, learning_rate=1.0)
 
     def gradient(micro_tokens):
-        scorer = scorer_of("llama")
+        scorer = toy_scorer("llama")
         before = torch.cat([parameter.detach().flatten() for parameter in scorer.bare.parameters()])
         settled = RewardModel(max_norm=0.0, learning_rate=1.0, micro_tokens=micro_tokens)
         metrics = settled.change(scorer, groups, system.objective, step=1, normaliser=3.0, columns=columns, read=read_head)

@@ -20,6 +20,7 @@ from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
 from rlhub.core.processor import with_small_networks
+from rlhub.core.returns import clipped_value_error
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 
@@ -173,17 +174,3 @@ def clipped_surrogate(log_ratio: Float[Tensor, "..."], advantages: Float[Tensor,
     """-min(r A, clip(r, 1 - clip, 1 + clip) A), with r = pi(a|s) / pi_old(a|s)   (Schulman et al. 2017, Eq. 7)"""
     ratio = log_ratio.exp()
     return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-
-
-def clipped_value_error(
-    values: Float[Tensor, "..."], before: Float[Tensor, "..."], targets: Float[Tensor, "..."], *, clip: float
-) -> Float[Tensor, "..."]:
-    """(V - target)^2, or the larger of that and the error of V held within `clip` of what it was (0 does without).
-
-    Not in the paper but in its authors' code (github.com/openai/baselines, ppo2).
-    """
-    errors = (values - targets).square()
-    if not clip:
-        return errors
-    held = before + (values - before).clamp(-clip, clip)
-    return torch.maximum(errors, (held - targets).square())

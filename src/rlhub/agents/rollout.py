@@ -12,10 +12,10 @@ from torch import Tensor
 
 from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.environments import Environments
-from rlhub.agents.returns import generalised_advantages
 from rlhub.agents.scaling import RewardScale
 from rlhub.agents.torsos import is_image
 from rlhub.core.processor import one_thread
+from rlhub.core.returns import generalised_advantages
 from rlhub.core.seeding import generator
 
 

@@ -43,3 +43,20 @@ def tied(rewards: Float[Tensor, "prompts group"], counted: Bool[Tensor, "prompts
     low = torch.where(counted, rewards, torch.inf).amin(-1)
     high = torch.where(counted, rewards, -torch.inf).amax(-1)
     return high <= low
+
+
+def whitened(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"], *, centre: bool = True) -> Float[Tensor, "*shape"]:
+    """Values with standard deviation 1 over the mask, and mean 0 unless that is kept; 0 off the mask.
+
+    The variance is the population's, over the whole step (Ziegler et al. 2019, arXiv:1909.08593, and its code lm-human-preferences).
+
+    Args:
+        x: values.
+        mask: True where they count.
+        centre: take the mean out.
+    """
+    count = mask.sum().clamp(min=1)
+    mean = (x * mask).sum() / count
+    variance = ((x - mean).square() * mask).sum() / count
+    scaled = (x - mean) * torch.rsqrt(variance + 1e-8)
+    return (scaled if centre else scaled + mean) * mask

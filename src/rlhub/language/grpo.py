@@ -6,7 +6,6 @@ differ in what a token's loss is divided by, in the clip, and in the ratio: `grp
 has their equations.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
 from rlhub.language.advantages import group_advantages, tied
+from rlhub.language.judged import describe, rewards_of
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import (
     Aggregation,
@@ -35,7 +35,7 @@ from rlhub.language.losses import (
 from rlhub.language.model import Policy
 from rlhub.language.optimisation import Optimisation
 from rlhub.language.rollout import Rollout, generate
-from rlhub.language.task import Task, columns_of, load_task
+from rlhub.language.task import Task, load_task
 from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
 
 CLIPS = {"grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (0.0, 5.0)}
@@ -227,29 +227,3 @@ class GRPO(Optimisation):
         """How far below and above 1 the ratio counts."""
         low, high = CLIPS[self.aggregation]
         return low if self.clip_low is None else self.clip_low, high if self.clip_high is None else self.clip_high
-
-
-def rewards_of(task: Task, rollout: Rollout, *, step: int, seed: int) -> tuple[Float[Tensor, "prompts group"], dict[str, float]]:
-    """The task's reward of each completion, NaN where none applies, and the means of what it measures beside."""
-    group = rollout.ids.shape[1]
-    prompts = [example.prompt for example in rollout.examples for _ in range(group)]
-    completions = [text for texts in rollout.texts for text in texts]
-    tokens = [ids[mask].tolist() for ids, mask in zip(rollout.ids.flatten(0, 1), rollout.mask.flatten(0, 1), strict=True)]
-    columns = {**columns_of(rollout.examples, repeat=group), "completion_ids": tokens, "step": step, "seed": seed}
-    rewards = torch.tensor([math.nan if reward is None else reward for reward in task.score(prompts, completions, **columns)])
-    measured = {
-        name: [value for value in values if value is not None] for name, values in task.measure(prompts, completions, **columns).items()
-    }
-    return rewards.unflatten(0, (-1, group)), {name: sum(values) / len(values) for name, values in measured.items() if values}
-
-
-def describe(rollout: Rollout, rewards: Float[Tensor, "prompts group"]) -> dict[str, Float[Tensor, ""]]:
-    """What the log says of a roll-out."""
-    scored = rewards[rewards.isfinite()]
-    return {
-        "reward": scored.mean(),
-        "reward_std": scored.std(correction=0),
-        "tied_groups": tied(rewards).float().mean(),
-        "length": rollout.lengths.float().mean(),
-        "truncated": (~rollout.ended).float().mean(),
-    }

@@ -22,7 +22,7 @@ def negative_log_likelihood(logprobs: Float[Tensor, "completions tokens"], mask:
 def policy_loss(
     logprobs: Float[Tensor, "completions tokens"],
     old: Float[Tensor, "completions tokens"],
-    advantages: Float[Tensor, " completions"],
+    advantages: Float[Tensor, " completions"] | Float[Tensor, "completions tokens"],
     mask: Bool[Tensor, "completions tokens"],
     *,
     aggregation: Aggregation = "grpo",
@@ -40,13 +40,13 @@ def policy_loss(
     Args:
         logprobs: log-probs under the policy being trained.
         old: log-probs under the policy that sampled.
-        advantages: each completion's.
+        advantages: each completion's, or each token's.
         mask: True at completion tokens.
         aggregation: which method; see above.
         clip_low: how far below 1 the ratio counts.
         clip_high: how far above 1 the ratio counts; for cispo the cap itself.
     """
-    weight = advantages[:, None]
+    weight = advantages if advantages.ndim == 2 else advantages[:, None]
     log_ratio = log_importance(logprobs, old, mask, aggregation)
     ratio = log_ratio.exp()
     if aggregation == "cispo":

@@ -67,8 +67,9 @@ class Optimisation:
         columns: dict[str, Tensor] | None = None,
         temperature: float = 1.0,
         read: Reader | None = None,
+        peak: float | None = None,
     ) -> dict[str, float]:
-        """One optimisation step at this step's learning rate; arguments and result as of `optimise`."""
+        """One optimisation step at this step's learning rate, whose peak may be another; arguments and result as of `optimise`."""
         return optimise(
             policy,
             groups,
@@ -76,7 +77,9 @@ class Optimisation:
             normaliser=normaliser,
             columns=columns,
             temperature=temperature,
-            learning_rate=scheduled(step, steps=self.steps, peak=self.learning_rate, warmup=self.warmup, schedule=self.schedule),
+            learning_rate=scheduled(
+                step, steps=self.steps, peak=self.learning_rate if peak is None else peak, warmup=self.warmup, schedule=self.schedule
+            ),
             max_norm=self.max_norm,
             micro_tokens=self.micro_tokens,
             read=read,

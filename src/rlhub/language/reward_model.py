@@ -22,7 +22,7 @@ from rlhub.language.optimisation import Optimisation
 from rlhub.language.reward_losses import Ties, calibration, ranking_loss
 from rlhub.language.rewards import Text, content
 from rlhub.language.rollout import generate
-from rlhub.language.rows import Group, micro_batches
+from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, load_scorer, read_head
 from rlhub.language.sft import response
 from rlhub.language.task import Example, Task, load_task, require_answer
@@ -177,13 +177,9 @@ def has_pair(scores: Float[Tensor, " answers"], ties: Ties) -> bool:
     return ties == "half" or bool((scores != scores[0]).any())
 
 
-@torch.no_grad()
 def scores_of(scorer: Scorer, groups: Sequence[Group], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " completions"]:
     """The rewards of all completions, on their scale."""
-    with scorer.autocast():
-        parts = [[groups[index] for index in part] for part in micro_batches(groups, micro_tokens)]
-        scores = torch.cat([read_head(scorer.bare, part).last[:, 0].cpu() for part in parts])
-    return scorer.gain * scores + scorer.bias
+    return scorer.gain * scorer.read_all(groups, micro_tokens=micro_tokens).last[:, 0] + scorer.bias
 
 
 def margins_on(scorer: Scorer, task: Task, examples: Sequence[Example], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " pairs"]:

@@ -22,7 +22,7 @@ from rlhub.core.seeding import generator
 from rlhub.language.hidden import states
 from rlhub.language.model import Policy, Precision, load_tokenizer, load_weights, model_source, pad_id
 from rlhub.language.quiet import without_bars
-from rlhub.language.rows import Group, completion_mask
+from rlhub.language.rows import Group, completion_mask, micro_batches
 
 SCALE = "reward_scale.json"
 HEADS = ("score", "classifier")
@@ -75,6 +75,21 @@ class Scorer(Policy):
 
     gain, bias = 1.0, 0.0
 
+    @torch.no_grad()
+    def read_all(self, groups: Sequence[Group], *, micro_tokens: int) -> Outputs:
+        """What the head says along all completions, without gradient, on the CPU."""
+        with self.autocast():
+            parts = [
+                read_head(self.bare, [groups[index] for index in part])
+                for part in micro_batches(groups, micro_tokens)
+                if any(groups[index].completions for index in part)
+            ]
+        longest = max(part.mask.shape[1] for part in parts)
+        return Outputs(
+            values=torch.cat([F.pad(part.values, (0, 0, 0, longest - part.mask.shape[1])) for part in parts]).cpu(),
+            mask=torch.cat([F.pad(part.mask, (0, longest - part.mask.shape[1])) for part in parts]).cpu(),
+        )
+
     def save_model(self, folder: Path) -> None:
         """Write the model, its tokenizer and its scale."""
         super().save_model(folder)
@@ -90,6 +105,23 @@ class Scorer(Policy):
         if (folder / SCALE).is_file():
             scale = json.loads((folder / SCALE).read_text())
             self.gain, self.bias = float(scale["gain"]), float(scale["bias"])
+
+
+class Critic:
+    """A scorer as what a checkpoint holds beside a policy: its weights and its optimiser, for going on with only."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        """Hold it."""
+        self._scorer = scorer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its weights and its optimiser's state."""
+        return {"weights": self._scorer.bare.state_dict(), "optimizer": self._scorer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._scorer.bare.load_state_dict(state["weights"])
+        self._scorer.load_state_dict(state["optimizer"])
 
 
 class StepScorer(Scorer):

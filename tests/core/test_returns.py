@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhub.agents.returns import generalised_advantages, v_trace
+from rlhub.core.returns import generalised_advantages, v_trace
 
 ENDS = st.lists(st.sampled_from(["goes on", "terminated", "truncated"]), min_size=1, max_size=12)
 SHARE = st.floats(0, 1)

@@ -1,7 +1,6 @@
-"""Advantages and returns of roll-outs, as pure functions; time is the first axis.
+"""Advantages and returns of roll-outs, and the error of values against them, as pure functions; time is the first axis.
 
-Rows are laid out as `environments.Environments` gives them: the observation after an episode's last one is the next row's, so that row
-t + 1's value is what row t bootstraps from, cut off or not.
+The observation after an episode's last step is the next row's, so that row t + 1's value is what row t bootstraps from, cut off or not.
 """
 
 import torch
@@ -38,6 +37,20 @@ def generalised_advantages(
     for step in range(len(deltas) - 1, -1, -1):
         following = torch.addcmul(deltas[step], carries[step], following, out=advantages[step])
     return advantages
+
+
+def clipped_value_error(
+    values: Float[Tensor, "..."], before: Float[Tensor, "..."], targets: Float[Tensor, "..."], *, clip: float
+) -> Float[Tensor, "..."]:
+    """(V - target)^2, or the larger of that and the error of V held within `clip` of what it was (0 does without).
+
+    Not in the paper but in its authors' code (github.com/openai/baselines, ppo2).
+    """
+    errors = (values - targets).square()
+    if not clip:
+        return errors
+    held = before + (values - before).clamp(-clip, clip)
+    return torch.maximum(errors, (held - targets).square())
 
 
 def v_trace(
