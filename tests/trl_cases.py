@@ -18,6 +18,7 @@ from rlhub.language.losses import policy_normaliser
 from rlhub.language.model import Policy
 from rlhub.language.pairs import mean_logprobs
 from rlhub.language.preference_losses import orpo_loss
+from rlhub.language.rloo import RLOO
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.sft import imitation
 from rlhub.language.simpo import SimPO
@@ -77,6 +78,7 @@ def ours() -> dict[str, float]:
         losses["simpo"] = SimPO(beta=BETA, margin=MARGIN).objective(scored).loss / len(GROUPS)
         losses["orpo"] = orpo_loss(*mean_logprobs(scored)).mean()
         losses["kto"] = our_kto(policy, reference)
+        losses["rloo"] = RLOO().objective(scored, old=old, advantages=ADVANTAGES).loss / len(SEQUENCES)
         for name, options in GRPO_CASES.items():
             normaliser = policy_normaliser(LENGTHS.float(), options["aggregation"], MAX_NEW_TOKENS)
             for kl, corrected in KL_CASES:
@@ -101,7 +103,7 @@ def our_kto(policy: Any, reference: Any) -> torch.Tensor:
 
 def theirs(folder: str) -> dict[str, float]:
     """TRL's losses, by case; its trainers want a folder."""
-    return {"sft": trl_sft(folder), **trl_dpo(folder), **trl_pairs(), "kto": trl_kto(folder), **trl_grpo(folder)}
+    return {"sft": trl_sft(folder), **trl_dpo(folder), **trl_pairs(), "kto": trl_kto(folder), "rloo": trl_rloo(folder), **trl_grpo(folder)}
 
 
 def settings(folder: str) -> dict[str, Any]:
@@ -186,15 +188,12 @@ def trl_kto(folder: str) -> float:
         return float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)))
 
 
-def trl_grpo(folder: str) -> dict[str, float]:
-    """TRL's GRPO losses on prompts padded on the left and completions on the right, as its roll-outs leave them."""
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
+def roll_out() -> dict[str, torch.Tensor]:
+    """A roll-out as TRL's leave it: prompts padded on the left and completions on the right."""
     longest = max(len(prompt) for prompt, _ in SEQUENCES)
     width = MASK.shape[1]
     old, ref = old_and_reference()
-    inputs = {
+    return {
         "prompt_ids": torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt, _ in SEQUENCES]),
         "prompt_mask": torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt, _ in SEQUENCES]),
         "completion_ids": torch.tensor([completion + [0] * (width - len(completion)) for _, completion in SEQUENCES]),
@@ -204,6 +203,33 @@ def trl_grpo(folder: str) -> dict[str, float]:
         "ref_per_token_logps": ref,
         "num_items_in_batch": MASK.sum(),
     }
+
+
+def trl_rloo(folder: str) -> float:
+    """TRL's RLOO on the same roll-out as its GRPO."""
+    from datasets import Dataset
+    from trl import RLOOConfig, RLOOTrainer
+
+    config = RLOOConfig(**settings(folder), num_generations=2, beta=0.0, epsilon=0.2, max_completion_length=MAX_NEW_TOKENS)
+    trainer = RLOOTrainer(
+        model=models()[0],
+        reward_funcs=lambda completions, **_: [0.0 for _ in completions],
+        args=config,
+        train_dataset=Dataset.from_list([{"prompt": "w5"}]),
+        processing_class=tiny_tokenizer(),
+    )
+    trainer.model.eval()
+    inputs = roll_out() | {"old_logps": (old_and_reference()[0] * MASK).sum(1)}
+    with torch.no_grad():
+        return float(trainer._compute_loss(trainer.model, inputs))
+
+
+def trl_grpo(folder: str) -> dict[str, float]:
+    """TRL's GRPO losses."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    inputs = roll_out()
     losses = {}
     for name, options in GRPO_CASES.items():
         for kl, corrected in KL_CASES:

@@ -156,7 +156,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"minibatches": 99}, "only 64 answers"),
+        ({"minibatches": 99}, "only 64 prompts"),
         ({"pretraining": "facts:capitals", "temperature": 0.7}, "needs it to be 1"),
         ({"reward_model": "judge", "reward": "random"}, "not both"),
         ({"clip": 0.0}, "above 0"),

@@ -14,6 +14,8 @@ from rlhub.language.grpo import GRPO
 from rlhub.language.kto import KTO
 from rlhub.language.losses import policy_normaliser
 from rlhub.language.orpo import ORPO
+from rlhub.language.reinforce_plus_plus import ReinforcePlusPlus
+from rlhub.language.rloo import RLOO
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.sft import imitation
 from rlhub.language.simpo import SimPO
@@ -68,6 +70,13 @@ def kto(policy, groups=GROUPS, **step):
     return optimise(policy, groups, objective, normaliser=float(COMPLETIONS), columns=columns, learning_rate=1.0, max_norm=0.0, **step)
 
 
+def sampled(policy, system, advantages, groups=GROUPS, **step):
+    columns = {"advantages": advantages, "old": (score_all(policy, groups).logprobs + noise(1)) * MASK}
+    return optimise(
+        policy, groups, system.objective, normaliser=float(COMPLETIONS), columns=columns, learning_rate=1.0, max_norm=0.0, **step
+    )
+
+
 SIGNALS = {
     "sft": sft,
     "dpo": partial(dpo, loss="sigmoid", smoothing=0.0),
@@ -77,6 +86,8 @@ SIGNALS = {
     "simpo": partial(alone, system=SimPO()),
     "orpo": partial(alone, system=ORPO(weight=0.5)),
     "kto": kto,
+    "rloo": partial(sampled, system=RLOO(), advantages=torch.linspace(-1.5, 1.0, COMPLETIONS)),
+    "reinforce++": partial(sampled, system=ReinforcePlusPlus(), advantages=noise(4, 1.0)),
     **{name: partial(grpo, aggregation=name) for name in ("grpo", "dr_grpo", "dapo", "gspo", "cispo")},
 }
 

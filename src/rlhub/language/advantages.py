@@ -37,6 +37,22 @@ def group_advantages(
     return torch.where(tied(rewards, counted)[:, None], 0.0, centred).to(rewards.dtype)
 
 
+def leave_one_out(
+    rewards: Float[Tensor, "prompts group"], counted: Bool[Tensor, "prompts group"] | None = None
+) -> Float[Tensor, "prompts group"]:
+    """A_i = r_i - mean of the group's other rewards (Kool et al. 2019; Ahmadian et al. 2024, RLOO, arXiv:2402.14740, Eq. 7).
+
+    What does not depend on a completion itself takes nothing from its gradient's mean. Without another that counts the advantage is 0.
+
+    Args:
+        rewards: reward of each completion; NaN where no reward applies.
+        counted: see `group_advantages`.
+    """
+    counted = rewards.isfinite() if counted is None else counted & rewards.isfinite()
+    number = counted.sum(-1, keepdim=True)
+    return group_advantages(rewards, counted, scale=False) * (number / (number - 1).clamp(min=1))
+
+
 def tied(rewards: Float[Tensor, "prompts group"], counted: Bool[Tensor, "prompts group"] | None = None) -> Bool[Tensor, " prompts"]:
     """Groups that teach nothing: all their counted rewards are equal, or fewer than two count."""
     counted = rewards.isfinite() if counted is None else counted & rewards.isfinite()

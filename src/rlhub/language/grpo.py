@@ -7,9 +7,7 @@ has their equations.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,26 +31,20 @@ from rlhub.language.losses import (
     token_weights,
 )
 from rlhub.language.model import Policy
-from rlhub.language.optimisation import Optimisation
 from rlhub.language.rollout import Rollout, generate
-from rlhub.language.task import Task, load_task
-from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
+from rlhub.language.sampling import Sampling
+from rlhub.language.task import Task
+from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs
 
 CLIPS = {"grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (0.0, 5.0)}
 """Each method's clip (low, high) where none is given: its paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRPO(Optimisation):
+class GRPO(Sampling):
     """Group relative policy optimisation.
 
-    Completions are drawn from the whole tempered distribution: with top-p or top-k the ratio's mean would be the mass that was kept, not 1.
-
     Attributes:
-        prompts: prompts in one step.
-        group: completions per prompt (G), at least 2.
-        max_new_tokens: longest completion, in tokens.
-        temperature: sampling temperature; log-probs are those of the tempered distribution.
         aggregation: grpo, dr_grpo, dapo, gspo or cispo.
         scale_rewards: divide advantages by the group's standard deviation; by default all do but dr_grpo.
         clip_low: how far below 1 the ratio counts; by default the method's paper's.
@@ -61,17 +53,10 @@ class GRPO(Optimisation):
         kl_estimator: k1, k2 or k3.
         kl_correction: multiply the KL's estimate by the importance ratio, through which gradients flow (DeepSeek-V3.2, arXiv:2512.02556):
             k3's gradient is then that of the KL, where without it it is not. TRL does so too; DeepSeekMath did not.
-        epochs: times each roll-out is gone through.
-        minibatches: updates in one epoch, each on its share of the prompts.
         dynamic_sampling: most times that prompts are drawn again to replace groups with equal rewards (DAPO, Sec. 3.2); 0 keeps them.
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
-        reward: the task's own (`task`), a coin's (`random`, the control that holds no information), or `path.py:function`.
     """
 
-    prompts: int = 8
-    group: int = 8
-    max_new_tokens: int = 64
-    temperature: float = 1.0
     aggregation: Aggregation = "grpo"
     scale_rewards: bool | None = None
     clip_low: float | None = None
@@ -79,26 +64,19 @@ class GRPO(Optimisation):
     kl: float = 0.0
     kl_estimator: Estimator = "k3"
     kl_correction: bool = True
-    epochs: int = 1
-    minibatches: int = 1
     dynamic_sampling: int = 0
     mask_truncated: bool = False
-    reward: str = "task"
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        check_fields(self, at_least={1: "prompts max_new_tokens epochs minibatches", 0: "kl clip_low clip_high dynamic_sampling"})
+        check_fields(self, at_least={0: "kl clip_low clip_high dynamic_sampling"})
         if self.group < 2:
             raise UserError(f"group is {self.group}; a completion is compared with its siblings, so it needs at least 2 per prompt")
-        if self.temperature <= 0:
-            raise UserError(f"temperature is {self.temperature}; greedy completions of one prompt are all the same, so it must be above 0")
-        if self.minibatches > self.prompts:
-            raise UserError(f"minibatches is {self.minibatches}, but there are only {self.prompts} prompts in a step to share out")
 
     def train(self, run: Run) -> None:
         """Train in a run."""
-        task = load_task(self.task, seed=run.seed, reward=self.reward)
+        task = self.rewarded_task(run)
         policy = self.policy()
         reference = load_reference(policy, self.model) if self.kl else None
 
@@ -107,7 +85,7 @@ class GRPO(Optimisation):
             rollout, rewards, measures = self.collect(run, step, task, policy)
             advantages = group_advantages(rewards, rollout.lengths > 0, scale=self.scales)
             batch = self.batch(policy, reference, rollout, advantages)
-            for part in self.minibatches_of(batch, run, step):
+            for part in self.shares(batch, run, step):
                 metrics = self.update(policy, part, step)
             seconds = time.perf_counter() - started
             rate = float(rollout.mask.sum()) / seconds
@@ -123,14 +101,8 @@ class GRPO(Optimisation):
         missing = self.prompts
         for attempt in range(self.dynamic_sampling + 1):
             seed = run.seed if attempt == 0 else derive(run.seed, "resample", attempt)
-            rollout = generate(
-                policy,
-                task.sample(self.prompts, step=step, seed=seed)[:missing],
-                group=self.group,
-                max_new_tokens=self.max_new_tokens,
-                temperature=self.temperature,
-                generator=run.generator(f"rollout {attempt}", step),
-            )
+            examples = task.sample(self.prompts, step=step, seed=seed)[:missing]
+            rollout = generate(policy, examples, generator=run.generator(f"rollout {attempt}", step), **self.drawn)
             rewards, measured = rewards_of(task, rollout, step=step, seed=seed)
             measures = measures or measured
             last = attempt == self.dynamic_sampling
@@ -147,18 +119,11 @@ class GRPO(Optimisation):
         """All that the updates on one roll-out need, completion by completion."""
         counted = rollout.mask & rollout.ended[..., None] if self.mask_truncated else rollout.mask
         columns = {"advantages": advantages.flatten(), "counted": counted.flatten(0, 1)}
-        settings: dict[str, Any] = {"temperature": self.temperature, "micro_tokens": self.micro_tokens}
         if self.epochs * self.minibatches > 1:
-            columns["old"] = score_all(policy, rollout.groups, **settings).logprobs
+            columns["old"] = self.logprobs(policy, rollout)
         if self.kl:
-            columns["reference"] = reference_logprobs(policy, reference, rollout.groups, **settings)
+            columns["reference"] = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
         return Batch(groups=rollout.groups, columns=columns)
-
-    def minibatches_of(self, batch: Batch, run: Run, step: int) -> Iterator[Batch]:
-        """The shares of the prompts that the updates of this step take, each epoch in another order."""
-        for epoch in range(self.epochs):
-            order = torch.randperm(len(batch.groups), generator=run.generator(f"minibatches {epoch}", step))
-            yield from (batch.select(part) for part in (order if self.minibatches > 1 else order.sort().values).chunk(self.minibatches))
 
     def update(self, policy: Policy, batch: Batch, step: int) -> dict[str, float]:
         """One optimisation step, and its metrics per token."""

@@ -6,9 +6,7 @@ of both what each token was worth.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,13 +18,13 @@ from rlhub.core.returns import clipped_value_error, generalised_advantages
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.advantages import whitened
-from rlhub.language.judged import describe, rewards_of
+from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
 from rlhub.language.model import Policy
-from rlhub.language.optimisation import Optimisation
-from rlhub.language.rollout import Rollout, generate
+from rlhub.language.rollout import Rollout
 from rlhub.language.rows import Group
+from rlhub.language.sampling import Sampling
 from rlhub.language.scorer import Critic, Outputs, Scorer, load_scorer, read_head
 from rlhub.language.sft import answered
 from rlhub.language.task import Task, load_task
@@ -34,15 +32,11 @@ from rlhub.language.update import Batch, Terms, load_reference, reference_logpro
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPORLHF(Optimisation):
+class PPORLHF(Sampling):
     """PPO with a value model, on a reward model's scores and the divergence from the starting model.
 
     Attributes:
         reward_model: run of the reward model; without one the task's own reward counts, or `reward`.
-        reward: the task's own (`task`), a coin's (`random`), or `path.py:function`.
-        prompts: answers in one step, each to a prompt of its own.
-        max_new_tokens: longest answer, in tokens.
-        temperature: sampling temperature; log-probs are those of the tempered distribution.
         kl: coefficient of the divergence in the reward (beta).
         kl_target: divergence in nats an answer that the coefficient is steered to; 0 leaves it as it is.
         kl_horizon: answers over which the steering takes hold.
@@ -53,17 +47,13 @@ class PPORLHF(Optimisation):
         clip: how far from 1 the ratio counts.
         value_clip: how far a value may move from what it was in the roll-out; 0 as far as it likes.
         value_learning_rate: AdamW's step size for the value model; by default the policy's.
-        epochs: times each roll-out is gone through.
-        minibatches: updates in one epoch, each on its share of the answers.
         pretraining: a task with answers, whose imitation is mixed into each update (PPO-ptx); none by default.
         pretraining_weight: its loss's coefficient (gamma of PPO-ptx).
     """
 
     reward_model: str = ""
-    reward: str = "task"
     prompts: int = 64
-    max_new_tokens: int = 64
-    temperature: float = 1.0
+    group: int = 1
     kl: float = 0.05
     kl_target: float = 0.0
     kl_horizon: int = 10_000
@@ -82,11 +72,8 @@ class PPORLHF(Optimisation):
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        counts = "prompts max_new_tokens kl_horizon epochs minibatches"
         amounts = "kl kl_target discount decay value_clip pretraining_weight value_learning_rate"
-        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "temperature clip"})
-        if self.minibatches > self.prompts:
-            raise UserError(f"minibatches is {self.minibatches}, but there are only {self.prompts} answers in a step to share out")
+        check_fields(self, at_least={1: "kl_horizon", 0: amounts}, above={0: "clip"})
         if self.pretraining and self.temperature != 1:
             raise UserError(f"temperature is {self.temperature}; what is imitated beside (pretraining) needs it to be 1")
         if self.reward_model and self.reward != "task":
@@ -94,7 +81,8 @@ class PPORLHF(Optimisation):
 
     def train(self, run: Run) -> None:
         """Train in a run."""
-        task = load_task(self.task, seed=run.seed, reward=f"reward-model:{self.reward_model}" if self.reward_model else self.reward)
+        reward = f"reward-model:{self.reward_model}" if self.reward_model else self.reward
+        task = load_task(self.task, seed=run.seed, reward=reward)
         pretraining = load_task(self.pretraining, seed=run.seed) if self.pretraining else None
         policy = self.policy()
         reference = load_reference(policy, self.model)
@@ -103,18 +91,11 @@ class PPORLHF(Optimisation):
 
         for step in run.resume(self.steps, policy=policy, critic=Critic(critic), steering=steering):
             started = time.perf_counter()
-            rollout = generate(
-                policy,
-                task.sample(self.prompts, step=step, seed=run.seed),
-                max_new_tokens=self.max_new_tokens,
-                temperature=self.temperature,
-                generator=run.generator("rollout", step),
-            )
-            scores, measures = rewards_of(task, rollout, step=step, seed=run.seed)
+            rollout, scores, measures = self.sample(policy, task, run, step)
             batch, divergence = self.batch(policy, reference, critic, rollout, scores, kl=steering.coefficient)
-            for number, part in enumerate(self.minibatches_of(batch, run, step)):
+            for number, part in enumerate(self.shares(batch, run, step)):
                 metrics = self.update(policy, critic, part, step, shown=self.shown(policy, pretraining, run, step, number))
-            steering.observe(divergence, answers=self.prompts)
+            steering.observe(divergence, answers=self.prompts * self.group)
             rate = float(rollout.mask.sum()) / (time.perf_counter() - started)
             told = {"kl": divergence, "kl_coefficient": steering.coefficient, "tokens_per_second": rate}
             run.log(step, **metrics, **measures, **describe(rollout, scores), **told)
@@ -136,18 +117,17 @@ class PPORLHF(Optimisation):
         reference: PreTrainedModel | None,
         critic: Scorer,
         rollout: Rollout,
-        scores: Float[Tensor, "prompts 1"],
+        scores: Float[Tensor, "prompts group"],
         *,
         kl: float,
     ) -> tuple[Batch, float]:
         """All that the updates on one roll-out need, and its mean divergence from the starting model, in nats an answer."""
-        settings: dict[str, Any] = {"temperature": self.temperature, "micro_tokens": self.micro_tokens}
-        before = score_all(policy, rollout.groups, **settings)
+        before = score_all(policy, rollout.groups, **self.scoring)
         mask = before.mask
-        compared = reference_logprobs(policy, reference, rollout.groups, **settings)
+        compared = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
         values = self.values_of(critic, rollout.groups)
         divergence = (before.logprobs - compared) * mask
-        ended = torch.where(rollout.ended[:, 0], scores[:, 0], self.unended_score)
+        ended = torch.where(rollout.ended, scores, self.unended_score).flatten()
         rewards = token_rewards(divergence, ended.nan_to_num(0.0), mask, kl=kl)
         if self.whiten_rewards:
             rewards = whitened(rewards, mask, centre=False)
@@ -183,17 +163,11 @@ class PPORLHF(Optimisation):
         """The value before each token."""
         return critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0]
 
-    def minibatches_of(self, batch: Batch, run: Run, step: int) -> Iterator[Batch]:
-        """The shares of the answers that the updates of this step take, each epoch in another order."""
-        for epoch in range(self.epochs):
-            order = torch.randperm(len(batch.groups), generator=run.generator(f"minibatches {epoch}", step))
-            yield from (batch.select(rows) for rows in order.chunk(self.minibatches))
-
     def shown(self, policy: Policy, pretraining: Task | None, run: Run, step: int, number: int) -> list[Group]:
         """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx."""
         if pretraining is None:
             return []
-        count = -(-self.prompts // self.minibatches)
+        count = -(-self.prompts * self.group // self.minibatches)
         updates = self.epochs * self.minibatches
         examples = pretraining.sample(count, step=(step - 1) * updates + number + 1, seed=run.seed)
         return [answered(policy, example) for example in examples]
@@ -317,7 +291,7 @@ def with_imitation(batch: Batch, shown: list[Group], *, weight: float) -> Batch:
         weight: what the negative log-likelihood of their tokens counts.
     """
     longest = max((len(group.completions[0]) for group in shown), default=0)
-    columns = {"imitation": torch.cat([torch.zeros(len(batch.groups)), torch.full((len(shown),), weight)])}
+    columns = {"imitation": torch.cat([torch.zeros(len(batch.columns["old"])), torch.full((len(shown),), weight)])}
     for name in ("old", "advantages"):
         column = batch.columns[name]
         columns[name] = torch.nn.functional.pad(column, (0, max(longest - column.shape[1], 0), 0, len(shown)))
