@@ -28,6 +28,8 @@ ROADMAP = (
     Entry("kto", "rlhub.language.kto:KTO", "learns from answers marked good or bad", "Ethayarajh et al. 2024, arXiv:2402.01306"),
     Entry("reward-model", "rlhub.language.reward_model:RewardModel", "scores answers", "Ouyang et al. 2022, arXiv:2203.02155"),
     Entry("ppo-rlhf", "rlhub.language.ppo_rlhf:PPORLHF", "PPO on a reward model", "Ouyang et al. 2022, arXiv:2203.02155"),
+    Entry("online-dpo", "rlhub.language.online_dpo:OnlineDPO", "prefers among answers it gives now", "Guo et al. 2024, arXiv:2402.04792"),
+    Entry("think", "rlhub.language.think:Think", "finds its way by long or short thoughts", "Mirtaheri et al. 2025, arXiv:2505.21825"),
     Entry("rloo", "rlhub.language.rloo:RLOO", "reinforces against a prompt's other answers", "Ahmadian et al. 2024, arXiv:2402.14740"),
     Entry("reinforce++", "rlhub.language.reinforce_plus_plus:ReinforcePlusPlus", "PPO without values", "Hu 2025, arXiv:2501.03262"),
     Entry("vpg", "rlhub.agents.vpg:VPG", "climbs the policy's gradient", "Sutton et al. 1999; Schulman et al. 2016, arXiv:1506.02438"),

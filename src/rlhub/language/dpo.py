@@ -14,7 +14,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.pairs import check_smoothing, pairs, per_pair, tokens_of, told
 from rlhub.language.preference_losses import Preference, log_ratios, preference_loss
 from rlhub.language.task import load_task
@@ -22,7 +22,7 @@ from rlhub.language.update import Terms, load_reference, reference_logprobs
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPO(Optimisation):
+class DPO(FineTuning):
     """Direct preference optimisation on a task's preference pairs; the starting model is also the reference.
 
     Attributes:

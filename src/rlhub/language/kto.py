@@ -18,7 +18,7 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.model import Policy, encode
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.preference_losses import kto_loss, log_ratios
 from rlhub.language.rows import Group
 from rlhub.language.sft import response
@@ -27,7 +27,7 @@ from rlhub.language.update import Terms, load_reference, reference_logprobs, sco
 
 
 @dataclass(frozen=True, kw_only=True)
-class KTO(Optimisation):
+class KTO(FineTuning):
     """Kahneman-Tversky optimisation on answers that are marked good or bad.
 
     A row is one answer: columns `completion` and `label` (true where it is desirable). A task of pairs gives each pair's answers in turns.

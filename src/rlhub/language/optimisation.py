@@ -16,9 +16,6 @@ class Optimisation:
     """How parameters are changed.
 
     Attributes:
-        model: alias, hub id, folder or run of the starting model.
-        task: where prompts, answers and rewards come from: facts:RELATION, reasoning-gym:NAME, PATH.jsonl or datasets:NAME; options
-            follow a question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md).
         steps: optimisation steps; where completions are sampled, roll-outs, each followed by its updates.
         learning_rate: AdamW's step size.
         schedule: how the learning rate goes on after the warm-up: constant, or linear or cosine to 0.
@@ -30,8 +27,6 @@ class Optimisation:
         micro_tokens: most tokens computed at a time; changes memory and speed only.
     """
 
-    model: str = "smollm2"
-    task: str = "facts:capitals"
     steps: int = 100
     learning_rate: float = 1e-5
     schedule: Schedule = "constant"
@@ -45,16 +40,6 @@ class Optimisation:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         check_fields(self, at_least={1: "steps micro_tokens", 0: "learning_rate warmup weight_decay max_norm lora_rank"})
-
-    def policy(self) -> Policy:
-        """The starting model with its optimiser."""
-        return load_policy(
-            self.model,
-            learning_rate=self.learning_rate,
-            lora_rank=self.lora_rank,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
-        )
 
     def change(
         self,
@@ -83,4 +68,28 @@ class Optimisation:
             max_norm=self.max_norm,
             micro_tokens=self.micro_tokens,
             read=read,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(Optimisation):
+    """Which model is trained on what.
+
+    Attributes:
+        model: alias, hub id, folder or run of the starting model.
+        task: where prompts, answers and rewards come from: facts:RELATION, reasoning-gym:NAME, PATH.jsonl or datasets:NAME; options
+            follow a question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md).
+    """
+
+    model: str = "smollm2"
+    task: str = "facts:capitals"
+
+    def policy(self) -> Policy:
+        """The starting model with its optimiser."""
+        return load_policy(
+            self.model,
+            learning_rate=self.learning_rate,
+            lora_rank=self.lora_rank,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
         )

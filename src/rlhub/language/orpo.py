@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.pairs import mean_logprobs, pairs, per_pair, tokens_of, told
 from rlhub.language.preference_losses import orpo_loss
 from rlhub.language.task import load_task
@@ -17,7 +17,7 @@ from rlhub.language.update import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
-class ORPO(Optimisation):
+class ORPO(FineTuning):
     """Odds ratio preference optimisation on a task's preference pairs.
 
     Attributes:

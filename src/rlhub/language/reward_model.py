@@ -18,7 +18,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.model import encode, load_policy
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.reward_losses import Ties, calibration, ranking_loss
 from rlhub.language.rewards import Text, content
 from rlhub.language.rollout import generate
@@ -32,7 +32,7 @@ Scale = Literal["samples", "answers", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModel(Optimisation):
+class RewardModel(FineTuning):
     """A reward model from ranked answers.
 
     A row gives its prompt's answers in `completions` and how good they are in `scores` (more is better, equal is a tie), or one pair in

@@ -13,14 +13,14 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import rewards_of
 from rlhub.language.model import Policy
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.task import Task, load_task
 from rlhub.language.update import Batch, score_all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling(Optimisation):
+class Sampling(FineTuning):
     """Which completions are sampled in a step, and how often they are gone through.
 
     Completions are drawn from the whole tempered distribution: with top-p or top-k the ratio's mean would be the mass that was kept, not 1.

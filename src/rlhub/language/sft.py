@@ -13,14 +13,14 @@ from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import negative_log_likelihood
 from rlhub.language.model import Policy, encode, encode_completion
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.rows import Group
 from rlhub.language.task import Example, load_task
 from rlhub.language.update import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFT(Optimisation):
+class SFT(FineTuning):
     """Supervised fine-tuning on a task's answers.
 
     Attributes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
-from rlhub.language.optimisation import Optimisation
+from rlhub.language.optimisation import FineTuning
 from rlhub.language.pairs import check_smoothing, mean_logprobs, pairs, per_pair, tokens_of, told
 from rlhub.language.preference_losses import simpo_loss
 from rlhub.language.task import load_task
@@ -18,7 +18,7 @@ from rlhub.language.update import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimPO(Optimisation):
+class SimPO(FineTuning):
     """Simple preference optimisation on a task's preference pairs.
 
     Attributes:

@@ -181,8 +181,9 @@ def load_task(
 
     Args:
         spec: `facts:capitals` or several relations as `facts:capitals+currencies` (option `chat=true` asks in messages);
-            `reasoning-gym:NAME` with that data set's own options and `size`; `PATH.jsonl` or `datasets:NAME_OR_FOLDER` with the options
-            `prompt` and `answer` (columns), `test` (a second file) or `config`, `split` and `test` (of the data set).
+            `reasoning-gym:NAME` with that data set's own options and `size`; `bridges:BLOCKS` with the options `chain` and `size`;
+            `PATH.jsonl` or `datasets:NAME_OR_FOLDER` with the options `prompt` and `answer` (columns), `test` (a second file) or `config`,
+            `split` and `test` (of the data set).
         seed: of examples that are made, and of wrong answers.
         reward: the task's own reward ("task"), a reward's name, `path.py:function`, or several of these; each may have a weight before it,
             as in `0.5*contains_answer`.
@@ -201,6 +202,10 @@ def load_task(
         from rlhub.language.reasoning import reasoning_task
 
         task = reasoning_task(spec, rest, options, seed=seed)
+    elif kind == "bridges":
+        from rlhub.language.bridge_task import bridges_task
+
+        task = bridges_task(spec, rest, seed=seed, **known_options(spec, options, {"chain": str, "size": int}))
     elif kind == "datasets" or name.endswith((".jsonl", ".json")):
         from rlhub.language.files import file_task
 
@@ -208,7 +213,9 @@ def load_task(
         columns = (str(chosen.pop("prompt", prompt_column)), str(chosen.pop("answer", answer_column)))
         task = file_task(spec, rest if kind == "datasets" else name, is_dataset=kind == "datasets", columns=columns, seed=seed, **chosen)
     else:
-        raise UserError(f"there is no task {spec!r}; give facts:RELATION, reasoning-gym:NAME, a PATH.jsonl or datasets:NAME")
+        raise UserError(
+            f"there is no task {spec!r}; give facts:RELATION, reasoning-gym:NAME, bridges:BLOCKS, a PATH.jsonl or datasets:NAME"
+        )
     return task if reward == "task" else with_rewards(task, [reward] if isinstance(reward, str) else reward)
 
 

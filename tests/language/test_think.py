@@ -1,0 +1,194 @@
+"""Bridge graphs, their walks and the closed forms; and the small transformer that learns them."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rlhub
+from rlhub.core.errors import UserError
+from rlhub.language.bridges import (
+    CHAINS,
+    ask,
+    best_of,
+    bridge,
+    decides,
+    is_evidence,
+    majority,
+    neighbours,
+    path_chance,
+    read,
+    shortest_chance,
+    think,
+)
+from rlhub.language.task import columns_of, load_task
+from rlhub.language.think import Think, make_tokenizer, new_model
+
+BLOCKS = st.integers(1, 5)
+SEEDS = st.integers(0, 2**32)
+
+
+def distances(graph, start):
+    found, frontier = {start: 0}, [start]
+    for node in frontier:
+        for near in graph[node]:
+            if near not in found:
+                found[near] = found[node] + 1
+                frontier.append(near)
+    return found
+
+
+@given(BLOCKS)
+def test_a_bridge_has_ten_nodes_and_eleven_edges_a_block_and_two_ways_across_each(blocks):
+    edges = bridge(blocks)
+    graph = neighbours(edges)
+    assert len(edges) == 11 * blocks
+    assert sorted(graph) == list(range(10 * blocks + 1))
+    assert distances(graph, 0)[10 * blocks] == 3 * blocks
+    degrees = sorted(map(len, graph.values()))
+    assert degrees.count(1) == blocks
+    assert degrees.count(5) == blocks - 1
+    assert len(graph[0]) == 3
+    assert len(graph[10 * blocks]) == 2
+
+
+@given(BLOCKS, SEEDS)
+def test_a_question_shows_two_disjoint_bridges_and_one_target_that_can_be_reached(blocks, seed):
+    question = ask(blocks, np.random.default_rng(seed))
+    graph = neighbours(question.edges)
+    reached = distances(graph, question.start)
+    assert len(graph) == 2 * (10 * blocks + 1)
+    assert len(reached) == 10 * blocks + 1
+    assert reached[question.target] == 3 * blocks
+    assert question.other not in reached
+    assert set(question.targets) == {question.target, question.other}
+
+
+@settings(deadline=None)
+@given(BLOCKS, SEEDS, st.sampled_from([*CHAINS, "walk-20", "walk-50"]))
+def test_every_chain_is_evidence_and_reads_back(blocks, seed, chain):
+    draw = np.random.default_rng(seed)
+    question = ask(blocks, draw)
+    walk = think(question, chain, draw)
+    given_answer = read(question.answer(walk))
+    assert given_answer.walk == tuple(walk)
+    assert decides(given_answer, question.target)
+    assert is_evidence(walk, question.edges, question.start, question.target)
+    assert not is_evidence(walk, question.edges, question.start, question.other)
+    graph = neighbours(question.edges)
+    steps = [two in graph[one] for one, two in itertools.pairwise(walk)]
+    if chain != "dfs-pruned":
+        assert all(steps)
+    if chain in ("shortest", "path", "dfs-pruned"):
+        assert len(set(walk)) == len(walk)
+    if chain == "shortest":
+        assert len(walk) == 3 * blocks + 1
+    if chain == "walk-50":
+        assert len(walk) - 1 <= 50
+
+
+@pytest.mark.parametrize("walk", [[], [0], [0, 1, 2], [1, 2, 10], [0, 2, 1, 10], [0, 1, 2, 10, 11]])
+def test_what_does_not_lead_there_is_no_evidence(walk):
+    assert not is_evidence(walk, bridge(1), 0, 10)
+
+
+def test_steps_back_within_what_was_reached_are_evidence():
+    assert is_evidence([0, 7, 8, 0, 1, 2, 10], bridge(1), 0, 10)
+    assert is_evidence([0, 1, 9, 7, 2, 10], [*bridge(1), (0, 9)], 0, 10)
+
+
+def test_a_path_across_each_block_is_short_or_long_equally_often():
+    draw = np.random.default_rng(0)
+    lengths = [len(think(ask(1, draw), "path", draw)) - 1 for _ in range(4000)]
+    assert set(lengths) == {3, 5}
+    assert abs(lengths.count(3) / 4000 - 0.5) < 0.04
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_walk_that_never_turns_round_arrives_as_often_as_the_closed_forms_say(blocks):
+    draw, graph = np.random.default_rng(blocks), neighbours(bridge(blocks))
+    arrived = short = 0
+    for _ in range(6000):
+        before, node, steps = None, 0, 0
+        while node != 10 * blocks:
+            ways = [near for near in graph[node] if near != before]
+            junction_behind = node % 10 == 0 and before is not None
+            if not ways:
+                break
+            following = ways[int(draw.integers(len(ways)))]
+            if junction_behind and following // 10 < node // 10 and following != node:
+                break  # back along the other way across
+            before, node, steps = node, following, steps + 1
+        if node == 10 * blocks:
+            arrived += 1
+            short += steps == 3 * blocks
+    assert abs(arrived / 6000 - path_chance(blocks)) < 0.025
+    assert abs(short / 6000 - shortest_chance(blocks)) < 0.025
+
+
+def test_many_answers_decide_as_the_closed_forms_say():
+    draw, chance, answers = np.random.default_rng(0), 0.2, 5
+    solved = draw.random((20000, answers)) < chance
+    coins = draw.random((20000, answers)) < 0.5
+    right = solved | coins
+    assert abs(np.where(solved.any(1), True, coins[:, 0]).mean() - best_of(chance, answers)) < 0.01
+    assert abs((right.sum(1) > answers / 2).mean() - majority(0.5 + chance / 2, answers)) < 0.01
+    assert majority(0.7, 1) == pytest.approx(0.7)
+    assert majority(0.7, 2) == pytest.approx(0.7)
+    assert majority(0.5, 10) == pytest.approx(0.5)
+
+
+def test_the_task_rewards_evidence_and_measures_decision_and_length():
+    task = load_task("bridges:2?chain=dfs", seed=1)
+    examples = task.sample(3, step=1, seed=0)
+    columns = columns_of(examples)
+    prompts = [example.prompt for example in examples]
+    right = [example.answer for example in examples]
+    wrong = [f"work: [{example.columns['start']}] decision: [{example.columns['other']}]" for example in examples]
+    assert task.score(prompts, right, **columns) == [1, 1, 1]
+    assert task.measure(prompts, right, **columns)["decision"] == [1, 1, 1]
+    assert task.score(prompts, wrong, **columns) == [0, 0, 0]
+    assert task.measure(prompts, wrong, **columns) == {"decision": [0, 0, 0], "walk": [1, 1, 1]}
+    assert load_task("bridges:2?chain=dfs", seed=1).split("train")[17] == task.split("train")[17]
+    assert task.split("test")[0].prompt != task.split("train")[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("bridges:0", "number of blocks"),
+        ("bridges:x", "number of blocks"),
+        ("bridges:2?chain=bfs", "no chain of thought 'bfs'"),
+        ("bridges:2?chain=walk-x", "no chain"),
+    ],
+)
+def test_a_question_that_there_is_not_is_refused(spec, words):
+    with pytest.raises(UserError, match=words):
+        load_task(spec)
+
+
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_the_tokenizer_has_a_token_for_all_that_is_said(blocks):
+    tokenizer = make_tokenizer(2 * (10 * blocks + 1))
+    example = load_task(f"bridges:{blocks}").split("train")[0]
+    ids = tokenizer(example.prompt + example.answer)["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert ids[0] == tokenizer.bos_token_id
+    assert len(tokenizer(example.prompt)["input_ids"]) == 2 * 22 * blocks + 13
+
+
+def test_the_same_seed_makes_the_same_model_and_another_another():
+    one, other, third = (new_model(1, room=99, seed=seed)[0].lm_head.weight for seed in (0, 0, 1))
+    assert one.equal(other)
+    assert not one.equal(third)
+
+
+def test_it_learns_the_form_of_an_answer_and_says_how_far_it_is(tmp_path):
+    system = Think(blocks=1, chain="shortest", steps=60, batch=32, test_every=60, tested=20, max_new_tokens=24, warmup=10)
+    lines = [json.loads(line) for line in (rlhub.train(system, seed=0, runs=tmp_path).folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+    assert 0 <= lines[-1]["test_evidence"] <= lines[-1]["test_decision"] <= 1
+    assert lines[-1]["test_walk"] >= 1
