@@ -3,11 +3,11 @@
 import torch
 from families import tiny_random
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlhub.language.model import Policy
 from rlhub.language.rows import Group
-from rlhub.language.scorer import Scorer
+from rlhub.language.scorer import Scorer, StepScorer
 
 
 def toy_tokenizer(vocabulary: int = 128, *, pad: str = "w0") -> PreTrainedTokenizerFast:
@@ -24,13 +24,14 @@ def toy_policy(model: PreTrainedModel | str = "llama", *, learning_rate: float =
     return Policy(model, toy_tokenizer(pad=pad), optimizer, precision=precision)
 
 
-def toy_scorer(family: str = "llama") -> Scorer:
-    """A scorer of a family, trained by plain gradient descent."""
+def toy_scorer(family: str = "llama", *, outputs: int = 1) -> Scorer:
+    """A scorer of a family, of answers or (with two outputs) of steps, trained by plain gradient descent."""
+    kind = Scorer if outputs == 1 else StepScorer
     config = tiny_random(family).config
-    config.num_labels, config.pad_token_id = 1, 0
+    config.num_labels, config.pad_token_id = outputs, 0
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_config(config).eval()
-    return Scorer(model, toy_tokenizer(), torch.optim.SGD(model.parameters(), lr=1.0), precision="fp32")
+    model = kind.kind.from_config(config).eval()
+    return kind(model, toy_tokenizer(), torch.optim.SGD(model.parameters(), lr=1.0), precision="fp32")
 
 
 def toy_groups(prompts: int = 4, group: int = 2, *, seed: int = 0, longest: int = 6) -> list[Group]:

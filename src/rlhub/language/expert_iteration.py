@@ -64,7 +64,7 @@ class ExpertIteration(Sampling):
                 told = {**measures, **describe(rollout, rewards), "kept": len(kept.groups), "kept_length": kept.length}
                 if not kept.groups:
                     raise UserError(
-                        f"none of {rewards.numel()} answers of round {turn + 1} has a reward of {self.least:g}: nothing is there to imitate; "
+                        f"none of {rewards.numel()} answers of round {turn + 1} has a reward of {self.least:g}, so there is nothing to do: "
                         "lower --least, sample more (--prompts, --group), or begin from a model that knows more of the task"
                     )
             groups = kept.batch(self.batch, step=within + 1, generator=run.generator("order", turn))

@@ -118,6 +118,8 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
         raise UserError(f"{where}: a row must be a JSON object with named columns, and this is a {type(row).__name__}")
     prompt, answer = row.get(prompt_column), row.get(answer_column)
     columns = {name: value for name, value in row.items() if name not in (prompt_column, answer_column) and value is not None}
+    if prompt is None and isinstance(row.get("question"), dict) and isinstance(row.get("label"), dict):
+        prompt, columns = prm800k(where, row)
     if prompt is None and row.get("messages") is not None:
         prompt, answer = split_conversation(where, "messages", row["messages"])
     for name in ("chosen", "rejected"):
@@ -135,6 +137,28 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
     if isinstance(answer, bool | list | dict):
         raise UserError(f"{where}: the column {answer_column!r} must be text or a number, and is a {type(answer).__name__}")
     return Example(checked_prompt(where, prompt_column, prompt), None if answer is None else str(answer), columns)
+
+
+def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A row of PRM800K (Lightman et al. 2023, arXiv:2305.20050): the problem, its solution's steps, and 1 or 0 for each.
+
+    Of several wordings of a step the one that the raters went on with counts, else the first. A rating of 0 (neutral) is no error; what
+    comes after the first error was not rated.
+
+    Raises:
+        UserError: it is not laid out so.
+    """
+    steps, labels = [], []
+    try:
+        for step in row["label"]["steps"]:
+            chosen = step["completions"][step.get("chosen_completion") or 0]
+            if chosen["rating"] is None:
+                break
+            steps.append(str(chosen["text"]) + "\n")
+            labels.append(float(chosen["rating"] >= 0))
+        return row["question"]["problem"], {"steps": steps, "labels": labels}
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{where}: its question and label are not laid out as PRM800K's rows are ({error!r})") from error
 
 
 def split_conversation(where: str, column: str, messages: Any) -> tuple[Text, str]:

@@ -105,6 +105,7 @@ def complete(
     temperature: float = 1.0,
     top_p: float = 1.0,
     top_k: int = 0,
+    stop_ids: Sequence[int] = (),
     generator: torch.Generator | None = None,
 ) -> Rollout:
     """Sample `group` completions of each prompt.
@@ -118,6 +119,7 @@ def complete(
         temperature: logits are divided by it; 0 takes the likeliest token.
         top_p: only the likeliest tokens that together hold this probability are drawn (Holtzman et al. 2020, arXiv:1904.09751).
         top_k: only this many likeliest tokens are drawn; 0 for all.
+        stop_ids: further tokens that a completion stops at; one that did so has not `ended`.
         generator: a CPU generator, where the randomness comes from. What a row draws does not depend on when other rows end.
 
     Raises:
@@ -144,7 +146,7 @@ def complete(
             temperature=temperature,
             top_p=top_p,
             top_k=top_k,
-            end_ids=policy.end_ids,
+            end_ids=(*policy.end_ids, *stop_ids),
             pad_id=policy.pad_id,
             generator=generator,
         )

@@ -1,0 +1,200 @@
+"""Process reward models (Lightman et al. 2023, arXiv:2305.20050; Wang et al. 2024, Math-Shepherd, arXiv:2312.08935).
+
+A language model learns to say of each step of a solution whether it is right. Labels come from people (a file), or from finishing the
+solution several times from the end of each step (`step_labels.py`).
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rlhub.core.errors import UserError
+from rlhub.core.files import writing
+from rlhub.core.run import Run
+from rlhub.core.system import check_fields
+from rlhub.language.model import encode, load_policy
+from rlhub.language.optimisation import FineTuning
+from rlhub.language.rollout import generate
+from rlhub.language.rows import Group
+from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
+from rlhub.language.step_labels import Labels, label
+from rlhub.language.steps import tokenize
+from rlhub.language.task import Example, Task, load_task
+from rlhub.language.update import MICRO_TOKENS, Terms
+
+LABELS = "labels.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessReward(FineTuning):
+    """A process reward model, from labelled steps or from labels that it makes itself.
+
+    A row gives a solution's steps in `steps` and, for each, between 0 (wrong) and 1 (right) in `labels`; PRM800K's own files are
+    read, too. For a task without them, solutions are sampled and labelled first.
+
+    Attributes:
+        solver: who solves and finishes solutions where labels are made: alias, hub id, folder or run; by default the starting
+            model.
+        solutions: how many are sampled.
+        rollouts: how often each is finished from the end of each step (N).
+        labels: hard (any is right) or soft (how many are).
+        max_new_tokens: longest solution, in tokens.
+        temperature: solutions are sampled at.
+        batch: solutions in one step.
+    """
+
+    solver: str = ""
+    solutions: int = 256
+    rollouts: int = 8
+    labels: Labels = "hard"
+    max_new_tokens: int = 96
+    temperature: float = 1.0
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        super().__post_init__()
+        check_fields(self, at_least={1: "solutions rollouts max_new_tokens batch"}, above={0: "temperature"})
+        if self.lora_rank:
+            raise UserError("a process reward model trains all its weights: set lora_rank to 0")
+
+    def train(self, run: Run) -> None:
+        """Train in a run."""
+        task = load_task(self.task, seed=run.seed)
+        examples: Sequence[Example] = task.split("train")
+        if "steps" not in examples[0].columns:
+            examples = self.labelled(run, task)
+        scorer = load_scorer(
+            self.model,
+            kind=StepScorer,
+            fresh=True,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+            seed=run.seed,
+        )
+        shown = Task(name=f"{task.name} steps", splits={"train": examples}, rewards=[])
+
+        for step in run.resume(self.steps, scorer=scorer):
+            started = time.perf_counter()
+            groups, labels = stepped(scorer, task.name, shown.sample(self.batch, step=step, seed=run.seed))
+            count = max(int(labels.isfinite().sum()), 1)
+            metrics = self.change(
+                scorer,
+                groups,
+                self.objective,
+                step=step,
+                normaliser=float(count),
+                columns={"labels": labels},
+                read=read_head,
+            )
+            means = {name: metrics.pop(name) / count for name in ("accuracy", "right")}
+            tokens = sum(len(group.completions[0]) for group in groups)
+            run.log(step, **metrics, **means, tokens_per_second=tokens / (time.perf_counter() - started))
+
+    def objective(self, outputs: Outputs, *, labels: Float[Tensor, "completions tokens"]) -> Terms:
+        """- l log p - (1 - l) log(1 - p) at the last token of each step.
+
+        Args:
+            outputs: what the head says after each token: of wrong and of right.
+            labels: l at the last token of each step, NaN elsewhere.
+        """
+        logprobs = torch.log_softmax(outputs.values[:, 1:], -1)
+        counted: Bool[Tensor, "completions tokens"] = labels.isfinite()
+        wanted = labels.nan_to_num(0.0)
+        losses = -(wanted * logprobs[..., 1] + (1 - wanted) * logprobs[..., 0])
+        said = logprobs[..., 1] > logprobs[..., 0]
+        sums = {"accuracy": ((said == (wanted > 0.5)) & counted).sum(), "right": (wanted * counted).sum()}
+        return Terms(loss=(losses * counted).sum(), sums=sums)
+
+    def labelled(self, run: Run, task: Task) -> list[Example]:
+        """Solutions with labels, as many as asked for: those that a run made before it was killed are read, the others made now."""
+        path = run.folder / LABELS
+        rows = read_rows(path, together=self.batch)
+        if len(rows) < self.solutions:
+            solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
+        while len(rows) < self.solutions:
+            turn = len(rows) // self.batch
+            examples = task.sample(self.batch, step=turn + 1, seed=run.seed)
+            settings: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature}
+            drawn = generate(solver, examples, generator=run.generator("solutions", turn), **settings)
+            solutions = [(example, texts[0]) for example, texts in zip(examples, drawn.texts, strict=True)]
+            made = label(
+                solver,
+                task,
+                solutions,
+                rollouts=self.rollouts,
+                kind=self.labels,
+                generator=run.generator("labels", turn),
+                **settings,
+            )
+            new = [{"prompt": one.example.prompt, "steps": one.steps, "labels": one.labels, "tokens": one.tokens} for one in made]
+            with writing(LABELS, run.folder), path.open("a") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in new))
+            rows += new
+        return [
+            Example(row["prompt"], None, {"steps": row["steps"], "labels": row["labels"]}) for row in rows[: self.solutions] if row["steps"]
+        ]
+
+
+def read_rows(path: Path, *, together: int) -> list[dict[str, Any]]:
+    """The lines of a file of labels that was written so many lines at a time; of what a kill cut off nothing is left in the file."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    whole = whole[: len(whole) // together * together]
+    if len(whole) < len(lines):
+        path.write_text("".join(whole))
+    return [json.loads(line) for line in whole]
+
+
+def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[list[Group], Float[Tensor, "completions tokens"]]:
+    """Each example's prompt with its solution, and its steps' labels at their last tokens, NaN elsewhere.
+
+    Raises:
+        UserError: a row's steps and labels don't go together.
+    """
+    groups, labels = [], []
+    for example in examples:
+        steps, given = example.columns.get("steps"), example.columns.get("labels")
+        if not (
+            isinstance(steps, list)
+            and isinstance(given, list)
+            and len(steps) == len(given) > 0
+            and all(isinstance(step, str) and step for step in steps)
+            and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
+        ):
+            raise UserError(
+                f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
+                "give texts in steps and as many numbers from 0 to 1 in labels"
+            )
+        solution = tokenize(scorer.tokenizer, steps)
+        groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[solution.ids]))
+        row = torch.full((len(solution.ids),), torch.nan)
+        row[torch.tensor(solution.ends) - 1] = torch.tensor([float(value) for value in given])
+        labels.append(row)
+    return groups, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=torch.nan)
+
+
+def chances(scorer: Scorer, solutions: Sequence[tuple[list[int], Sequence[str]]], *, micro_tokens: int = MICRO_TOKENS) -> list[list[float]]:
+    """The probability that each step of each solution is right.
+
+    Args:
+        scorer: a process reward model.
+        solutions: prompts as the scorer's tokens, and steps.
+        micro_tokens: most tokens computed at a time.
+    """
+    laid = [tokenize(scorer.tokenizer, steps) for _, steps in solutions]
+    groups = [Group(prompt=prompt, completions=[one.ids]) for (prompt, _), one in zip(solutions, laid, strict=True)]
+    if not groups:
+        return []
+    right = torch.softmax(scorer.read_all(groups, micro_tokens=micro_tokens).values, -1)[..., 1]
+    return [right[row, one.ends].tolist() for row, one in enumerate(laid)]

@@ -1,0 +1,102 @@
+"""Labels of steps without raters (Wang et al. 2024, Math-Shepherd, arXiv:2312.08935, Sec. 3.3): a step is as good as what can still follow.
+
+From the end of each step the solver finishes the solution several times. The hard label is whether any of these is right, the soft one how
+many are. All continuations of a step share its prefix's computation, and all steps of a batch of solutions are finished at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from rlhub.language.model import Policy, encode
+from rlhub.language.rollout import complete
+from rlhub.language.steps import cut, tokenize
+from rlhub.language.task import Example, Task, columns_of
+
+Labels = Literal["hard", "soft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A solution whose steps are labelled.
+
+    Attributes:
+        example: what was asked.
+        steps: the solution's steps.
+        labels: between 0 (wrong) and 1 (right), one a step.
+        tokens: how many tokens the labels took.
+    """
+
+    example: Example
+    steps: list[str]
+    labels: list[float]
+    tokens: int
+
+
+def label(
+    policy: Policy,
+    task: Task,
+    solutions: Sequence[tuple[Example, str]],
+    *,
+    rollouts: int,
+    max_new_tokens: int,
+    kind: Labels,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> list[Labelled]:
+    """Label the steps of solutions by finishing them.
+
+    Args:
+        policy: who finishes.
+        task: what says whether a finished solution is right: its reward is 1.
+        solutions: examples and the texts that solve them, or don't.
+        rollouts: continuations from each step (N).
+        max_new_tokens: longest of them, in tokens.
+        kind: hard or soft.
+        temperature: they are sampled at.
+        generator: where the randomness comes from.
+
+    Returns:
+        The solutions in their order; the last step's label says whether the solution itself is right.
+    """
+    steps = [cut(text) for _, text in solutions]
+    prefixes, owners = [], []
+    for place, ((example, _), lines) in enumerate(zip(solutions, steps, strict=True)):
+        stepped = tokenize(policy.tokenizer, lines)
+        prompt = encode(policy.tokenizer, example.prompt)
+        for number in range(1, len(lines)):
+            prefixes.append(prompt + stepped.ids[: stepped.ends[number - 1]])
+            owners.append((place, number))
+    examples = [example for example, _ in solutions]
+    finished = [(place, "".join(steps[place]), len(steps[place])) for place in range(len(solutions))]
+    spent = [0] * len(solutions)
+    if prefixes:
+        drawn = complete(policy, prefixes, group=rollouts, max_new_tokens=max_new_tokens, temperature=temperature, generator=generator)
+        for (place, number), texts, lengths in zip(owners, drawn.texts, drawn.lengths.tolist(), strict=True):
+            finished += [(place, "".join(steps[place][:number]) + text, number) for text in texts]
+            spent[place] += sum(lengths)
+    scores = task.score(
+        [examples[place].prompt for place, _, _ in finished],
+        [text for _, text, _ in finished],
+        **columns_of([examples[place] for place, _, _ in finished]),
+        completion_ids=[[] for _ in finished],
+        step=0,
+        seed=0,
+    )
+    right: dict[tuple[int, int], list[float]] = {}
+    for (place, _, number), score in zip(finished, scores, strict=True):
+        right.setdefault((place, number), []).append(float(score is not None and score >= 1))
+    labels = [
+        [summed(right[place, number], kind) for number in range(1, len(lines) + 1)] if lines else [] for place, lines in enumerate(steps)
+    ]
+    return [
+        Labelled(example=example, steps=lines, labels=given, tokens=tokens)
+        for example, lines, given, tokens in zip(examples, steps, labels, spent, strict=True)
+    ]
+
+
+def summed(right: Sequence[float], kind: Labels) -> float:
+    """A step's label from whether each way to finish it is right: any of them (hard), or how many (soft)."""
+    return float(any(right)) if kind == "hard" else sum(right) / len(right)

@@ -1,0 +1,97 @@
+"""Solutions in steps: where each step ends, what a solution is worth by its steps, and where it goes wrong first.
+
+A step is a line: a solution's text is cut behind each line break, and empty lines belong to the step before them.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from rlhub.language.model import encode_completion
+
+Worth = Literal["min", "prod", "last"]
+CUT = re.compile(r"(?<=\n)(?=[^\n])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """A solution's tokens and where its steps end.
+
+    Attributes:
+        ids: token ids, the end token included if there is one.
+        ends: for each step, the number of tokens up to its end.
+    """
+
+    ids: list[int]
+    ends: list[int]
+
+
+def cut(text: str) -> list[str]:
+    """A solution's steps, which joined are the solution; none for empty text."""
+    return [step for step in CUT.split(text) if step]
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: int | None = None) -> Stepped:
+    """Each step's tokens, one step after another; the end token, if there is one, belongs to no step.
+
+    Steps are tokenised one by one, so that a step's tokens are the same whatever follows it.
+    """
+    ids: list[int] = []
+    ends = []
+    for step in steps:
+        ids += encode_completion(tokenizer, step)
+        ends.append(len(ids))
+    return Stepped(ids=ids if end is None else [*ids, end], ends=ends)
+
+
+def worth(chances: Sequence[float], how: Worth) -> float:
+    """A solution's score from the probability that each of its steps is right: the least, their product, or the last.
+
+    min: Wang et al. 2024 (Math-Shepherd, arXiv:2312.08935, Sec. 3.4); prod: Lightman et al. 2023 (arXiv:2305.20050, App. F).
+    A solution without steps is worth nothing.
+    """
+    if not chances:
+        return 0.0
+    if how == "last":
+        return chances[-1]
+    return min(chances) if how == "min" else math.prod(chances)
+
+
+def first_error(chances: Sequence[float], *, threshold: float = 0.5) -> int:
+    """The first step that is likelier wrong than `threshold` allows, counted from 0; -1 where all are right."""
+    return next((place for place, chance in enumerate(chances) if chance < threshold), -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localisation:
+    """How well first errors are found (Zheng et al. 2024, ProcessBench, arXiv:2412.06559, Sec. 3.4).
+
+    Attributes:
+        wrong: share of wrong solutions whose first wrong step is found, to the step.
+        right: share of right solutions in which no step is called wrong.
+    """
+
+    wrong: float
+    right: float
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of the two."""
+        return 2 * self.wrong * self.right / (self.wrong + self.right) if self.wrong + self.right else 0.0
+
+
+def localisation(found: Sequence[int], planted: Sequence[int]) -> Localisation:
+    """Compare the first errors that were found with those that are there; -1 for none.
+
+    Raises:
+        ValueError: there is no wrong solution, or no right one, among them.
+    """
+    wrong = [one == other for one, other in zip(found, planted, strict=True) if other >= 0]
+    right = [one == other for one, other in zip(found, planted, strict=True) if other < 0]
+    if not wrong or not right:
+        raise ValueError("finding errors is measured on wrong and right solutions, at least one of each")
+    return Localisation(wrong=sum(wrong) / len(wrong), right=sum(right) / len(right))

@@ -1,0 +1,279 @@
+"""Steps of solutions: cut, labelled, judged, and searched through."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from policies import toy_scorer, toy_tokenizer
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+import rlhub
+from rlhub.core.errors import UserError
+from rlhub.core.run import Run
+from rlhub.core.training import execute
+from rlhub.language import step_labels
+from rlhub.language.model import load_policy
+from rlhub.language.process_reward import ProcessReward, chances, read_rows, stepped
+from rlhub.language.rows import Group
+from rlhub.language.scorer import StepScorer, load_scorer, read_head
+from rlhub.language.search import Search, chosen, line_ends, step_judge
+from rlhub.language.step_labels import label, summed
+from rlhub.language.steps import Localisation, cut, first_error, localisation, tokenize, worth
+from rlhub.language.task import Example, load_task
+
+CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Norway": "Oslo", "Japan": "Tokyo", "Egypt": "Cairo"}
+
+
+@given(st.text(alphabet="ab \n", max_size=30))
+def test_a_solution_is_its_steps_one_after_another(text):
+    steps = cut(text)
+    assert "".join(steps) == text
+    assert all(steps)
+    assert all(step.endswith("\n") for step in steps[:-1])
+
+
+def test_tokens_of_a_step_are_the_same_whatever_follows():
+    tokenizer = toy_tokenizer()
+    one, both = tokenize(tokenizer, ["w5 w6\n"]), tokenize(tokenizer, ["w5 w6\n", "w7"], end=2)
+    assert both.ids == [*one.ids, 7, 2]
+    assert both.ends == [2, 3]
+
+
+def test_a_solution_is_worth_its_least_step_their_product_or_its_last():
+    assert worth([0.9, 0.5, 0.8], "min") == 0.5
+    assert worth([0.9, 0.5, 0.8], "prod") == pytest.approx(0.36)
+    assert worth([0.9, 0.5, 0.8], "last") == 0.8
+    assert worth([], "min") == 0
+
+
+def test_errors_are_located_to_the_step():
+    assert first_error([0.9, 0.4, 0.1]) == 1
+    assert first_error([0.9, 0.6]) == -1
+    found = localisation([1, 2, -1, 0], [1, 1, -1, -1])
+    assert found == Localisation(wrong=0.5, right=0.5)
+    assert found.f1 == 0.5
+    assert Localisation(wrong=0.0, right=0.0).f1 == 0
+    with pytest.raises(ValueError, match="at least one of each"):
+        localisation([-1], [-1])
+
+
+def test_a_label_is_whether_any_or_how_many_ways_on_are_right():
+    assert summed([0.0, 1.0, 0.0, 0.0], "hard") == 1
+    assert summed([0.0, 1.0, 0.0, 0.0], "soft") == 0.25
+    assert summed([0.0, 0.0], "hard") == 0
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_policy("tiny", learning_rate=0.0, precision="fp32")
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("hard", [1.0, 0.0, 0.0]), ("soft", [0.5, 0.0, 0.0])])
+def test_steps_are_labelled_by_what_can_follow_them(tiny, monkeypatch, kind, wanted):
+    asked = []
+
+    def scripted(policy, prompts, *, group, **_):
+        asked.extend((policy.tokenizer.decode(prompt), group) for prompt in prompts)
+        told = [["so Paris", "so Rome"], ["so Rome", "no"]]
+        lengths = torch.full((len(prompts), group), 3)
+        return type("Drawn", (), {"texts": told, "lengths": lengths})
+
+    monkeypatch.setattr(step_labels, "complete", scripted)
+    task = load_task("facts:capitals", reward="contains_answer")
+    example = Example("Capital?", " Paris", {})
+    solved = label(tiny, task, [(example, "think\nguess\nIt is Rome")], rollouts=2, max_new_tokens=9, kind=kind)[0]
+    assert solved.labels == wanted
+    assert solved.tokens == 12
+    assert [(text, group) for text, group in asked] == [("Capital?think\n", 2), ("Capital?think\nguess\n", 2)]
+
+
+def test_a_solution_in_one_step_needs_no_roll_out(tiny):
+    task = load_task("facts:capitals", reward="contains_answer")
+    found = label(
+        tiny, task, [(Example("?", " Paris", {}), "Paris"), (Example("?", " Oslo", {}), "")], rollouts=2, max_new_tokens=2, kind="hard"
+    )
+    assert [(one.steps, one.labels, one.tokens) for one in found] == [(["Paris"], [1.0], 0), ([], [], 0)]
+
+
+def rows():
+    for country, capital in CAPITALS.items():
+        for other in CAPITALS.values():
+            steps = [f"The capital of {country} is the city of {capital}\n", f"The capital of {country} is the city of {other}\n"]
+            yield {"prompt": "Solve.", "steps": steps, "labels": [1, int(other == capital)]}
+            yield {"prompt": "Solve.", "steps": steps[:1], "labels": [1]}
+
+
+@pytest.fixture(scope="module")
+def labelled_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "steps.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(labelled_file, tmp_path_factory):
+    system = ProcessReward(model="tiny", task=str(labelled_file), steps=100, batch=36, learning_rate=2e-3, precision="fp32")
+    return rlhub.train(system, seed=0, runs=tmp_path_factory.mktemp("runs"), name="judge")
+
+
+def test_it_learns_which_steps_are_wrong(run):
+    lines = run.metrics()
+    assert lines[-1]["accuracy"] > 0.9 > lines[0]["accuracy"]
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
+    prompt = scorer.tokenizer("Solve.")["input_ids"]
+    found, planted = [], []
+    for row in rows():
+        found.append(first_error(chances(scorer, [(prompt, row["steps"])])[0]))
+        planted.append(row["labels"].index(0) if 0 in row["labels"] else -1)
+    assert localisation(found, planted).f1 > 0.8
+
+
+def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
+    folder = run.checkpoint()
+    judge, tokenizer = AutoModelForTokenClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    steps = next(iter(rows()))["steps"]
+    prompt = tokenizer("Solve.")["input_ids"]
+    solution = tokenize(tokenizer, steps)
+    with torch.no_grad():
+        logits = judge(input_ids=torch.tensor([prompt + solution.ids])).logits[0]
+    right = torch.softmax(logits, -1)[:, 1]
+    scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
+    wanted = [right[len(prompt) + end - 1].item() for end in solution.ends]
+    assert chances(scorer, [(prompt, steps)])[0] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_what_follows_a_step_changes_nothing_about_it(run):
+    scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
+    prompt, steps = scorer.tokenizer("Solve.")["input_ids"], list(rows())[2]["steps"]
+    both, first = chances(scorer, [(prompt, steps), (prompt, steps[:1])])
+    assert both[0] == pytest.approx(first[0], abs=1e-5)
+
+
+def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, monkeypatch):
+    settings = {"model": "tiny", "task": "facts:capitals", "steps": 2, "batch": 4, "solutions": 8, "rollouts": 2, "max_new_tokens": 3}
+    system = ProcessReward(**settings, precision="fp32")
+    whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole")
+    made = (whole.folder / "labels.jsonl").read_text()
+    assert len(made.splitlines()) == 8
+    assert {"prompt", "steps", "labels", "tokens"} == set(json.loads(made.splitlines()[0]))
+
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProcessReward, "change", stops)
+    with pytest.raises(KeyboardInterrupt):
+        rlhub.train(system, seed=0, runs=tmp_path, name="cut")
+    monkeypatch.undo()
+    path = tmp_path / "cut" / "labels.jsonl"
+    path.write_text(made[: len(made) - 30])
+    resumed = execute(Run.open(tmp_path / "cut"))
+    assert path.read_text() == made
+    states = [load_scorer(str(each.folder), kind=StepScorer, fresh=False).bare.state_dict() for each in (whole, resumed)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_file_of_labels_is_cut_back_to_whole_batches(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    assert read_rows(path, together=2) == []
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a"')
+    assert read_rows(path, together=2) == [{"a": 1}, {"a": 2}]
+    assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
+
+
+def test_micro_batches_change_nothing():
+    torch.manual_seed(0)
+    labels = torch.full((3, 4), math.nan)
+    labels[0, 1], labels[0, 3], labels[1, 2], labels[2, 0] = 1.0, 0.0, 0.25, 1.0
+    groups = [
+        Group(prompt=[5, 6], completions=[[7, 8, 9, 4]]),
+        Group(prompt=[3], completions=[[9, 9, 8]]),
+        Group(prompt=[4], completions=[[8]]),
+    ]
+
+    def moved(micro_tokens):
+        scorer = toy_scorer(outputs=2)
+        before = torch.cat([parameter.detach().flatten() for parameter in scorer.bare.parameters()])
+        system = ProcessReward(max_norm=0.0, learning_rate=1.0, micro_tokens=micro_tokens)
+        system.change(scorer, groups, system.objective, step=1, normaliser=4.0, columns={"labels": labels}, read=read_head)
+        return before - torch.cat([parameter.detach().flatten() for parameter in scorer.bare.parameters()])
+
+    torch.testing.assert_close(moved(1), moved(10_000), atol=1e-5, rtol=1e-3)
+
+
+def test_prm800ks_rows_are_read(tmp_path):
+    path = tmp_path / "prm.jsonl"
+    step = {"completions": [{"text": "worse", "rating": -1}, {"text": "better", "rating": 0}], "chosen_completion": 1}
+    last = {"completions": [{"text": "wrong", "rating": -1}], "chosen_completion": None}
+    unrated = {"completions": [{"text": "after", "rating": None}], "chosen_completion": None}
+    row = {"question": {"problem": "1 + 1?"}, "label": {"steps": [step, last, unrated]}}
+    path.write_text(json.dumps(row) + "\n")
+    example = load_task(str(path)).split("train")[0]
+    assert (example.prompt, example.columns["steps"], example.columns["labels"]) == ("1 + 1?", ["better\n", "wrong\n"], [1, 0])
+    path.write_text(json.dumps({"question": {"problem": "1 + 1?"}, "label": {"steps": [{}]}}) + "\n")
+    with pytest.raises(UserError, match=r"prm\.jsonl:1: its question and label are not laid out"):
+        load_task(str(path))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"steps": ["a"], "labels": [1, 0]}, {"steps": [], "labels": []}, {"steps": ["a"], "labels": [2]}, {"steps": [""], "labels": [1]}],
+)
+def test_steps_that_cant_be_learnt_from_are_named(columns):
+    scorer = toy_scorer(outputs=2)
+    with pytest.raises(UserError, match="can't be learnt from"):
+        stepped(scorer, "mine", [Example("w5", None, columns)])
+
+
+def test_the_best_is_taken_or_the_answer_that_weighs_most():
+    texts = ["<answer>1</answer>", "<answer>2</answer>", "so <answer>2</answer>", "<answer>3</answer>"]
+    assert chosen(texts, [0.6, 0.4, 0.3, 0.1], vote=False) == texts[0]
+    assert chosen(texts, [0.6, 0.4, 0.3, 0.1], vote=True) == texts[1]
+    assert chosen(texts, [1.0] * 4, vote=True) == texts[1]
+
+
+def test_lines_end_where_a_token_ends_with_a_break(tiny):
+    ends = line_ends(tiny.tokenizer)
+    assert [tiny.tokenizer.decode([index]) for index in ends] == ["\n"]
+
+
+@pytest.mark.parametrize("strategy", ["single", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"])
+def test_every_strategy_finds_something_counts_its_tokens_and_can_be_repeated(tiny, run, strategy):
+    judge = step_judge(load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32"), "min")
+    search = Search(strategy=strategy, n=4, width=2, rounds=3, max_new_tokens=4)
+    example = Example("The capital of France is the city of", " Paris", {})
+    found, again = (search(tiny, example, judge=judge, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert found == again
+    assert found.text in found.candidates
+    assert 0 < found.tokens <= {"single": 4, "beam": 4 * 4 * 3, "lookahead": 8 * 4 * 3}.get(strategy, 16)
+
+
+def test_a_judge_decides_which_of_many_is_taken(tiny):
+    example = Example("The capital of France is the city of", " Paris", {})
+    longest = Search(strategy="best-of-n", n=8, max_new_tokens=6)(
+        tiny, example, judge=lambda _, texts: [float(len(text)) for text in texts], generator=torch.Generator().manual_seed(0)
+    )
+    assert len(longest.text) == max(map(len, longest.candidates))
+
+
+def test_a_beam_keeps_the_beginnings_that_the_judge_likes(tiny):
+    example = Example("The capital of France is the city of", " Paris", {})
+    wanted = " Paris"
+    found = Search(strategy="beam", n=16, width=4, rounds=2, max_new_tokens=2, temperature=1.5)(
+        tiny, example, judge=lambda _, texts: [float(text.startswith(wanted)) for text in texts], generator=torch.Generator().manual_seed(0)
+    )
+    assert found.text.startswith(wanted)
+
+
+@pytest.mark.parametrize(("fields", "words"), [({"strategy": "beam", "n": 6}, "must divide n"), ({"n": 0}, "at least 1")])
+def test_what_cant_be_searched_with_is_refused(fields, words):
+    with pytest.raises(UserError, match=words):
+        Search(**fields)
+
+
+def test_without_a_judge_no_best_is_found(tiny):
+    with pytest.raises(UserError, match="needs a judge of steps"):
+        Search(strategy="beam")(tiny, Example("?", None, {}))
