@@ -1,0 +1,165 @@
+"""Constitutional AI: its file, what is asked of the judge, and all stages on a tiny model."""
+
+import json
+
+import pytest
+import torch
+
+import rlhub
+from rlhub.core.errors import UserError
+from rlhub.core.run import Run
+from rlhub.core.training import execute
+from rlhub.language import constitutional
+from rlhub.language.constitution import KINDS, Principle, comparing, criticising, load_constitution, revising
+from rlhub.language.constitutional import Compare, Constitutional, Revise
+from rlhub.language.ppo_rlhf import PPORLHF
+
+SHORT = """
+name = "short"
+[[principles]]
+name = "brief"
+critique = "Say what."
+revision = "Mend it."
+preference = "Which?"
+[prompts]
+helpful = ["Hi", "Yo", "Ho", "He", "Ha"]
+"""
+
+
+@pytest.fixture
+def short(tmp_path):
+    path = tmp_path / "short.toml"
+    path.write_text(SHORT)
+    return str(path)
+
+
+class Scripted:
+    """A judge that marks what it writes, and likes the answer that is longer, but (A) a little for being first."""
+
+    def write(self, conversations, *, max_new_tokens, temperature, seed):
+        return [f"{conversation[-1]['content'][0]}{len(conversation)}" for conversation in conversations]
+
+    def choose(self, conversations, *, first, second):
+        assert (first, second) == ("(A", "(B")
+        found = []
+        for conversation in conversations:
+            text = conversation[-1]["content"]
+            one, other = text.split("Answer (A): ")[1].split("\n\nAnswer (B): ")
+            found.append(0.7 if len(one) > len(other.split("\n\n")[0]) else 0.5)
+        return found
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    monkeypatch.setattr(constitutional, "load_judge", lambda *_, **__: Scripted())
+
+
+def test_the_constitution_that_comes_along_is_about_help_honesty_and_harm():
+    found = load_constitution("")
+    assert {"harm", "honesty", "helpfulness"} <= {principle.name for principle in found.principles}
+    task = found.task()
+    assert {example.columns["kind"] for example in task.examples("train")} == set(KINDS)
+    assert {example.columns["kind"] for example in task.examples("test")} == set(KINDS)
+    prompts = [str(example.prompt) for split in task.splits.values() for example in split]
+    assert len(set(prompts)) == len(prompts) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("principles = 3", "has no principles"),
+        ("[[principles]]\nname = 'a'\ncritique = 'b'\nrevision = 'c'", "principle 1 lacks preference"),
+        (SHORT.replace("preference", "preferences"), "principle 1 lacks preference"),
+        (SHORT.replace("[prompts]", "other = 'x'\n[prompts]"), "principle 1 has other"),
+        (SHORT.replace("helpful =", "silly ="), "prompts that can't be read"),
+        ("name = ", "is not TOML"),
+    ],
+)
+def test_what_a_constitution_lacks_is_said(tmp_path, text, words):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_constitution(str(tmp_path / "mine.toml"))
+    with pytest.raises(UserError, match="can't read the constitution"):
+        load_constitution(str(tmp_path / "none.toml"))
+
+
+def test_the_judge_is_shown_the_answer_and_asked_by_the_principle():
+    law = Principle(name="n", critique="criticise", revision="revise", preference="prefer")
+    prompt = [{"role": "user", "content": "q"}]
+    assert [message["role"] for message in revising(prompt, "a", "c", law)] == ["user", "assistant", "user", "assistant", "user"]
+    assert criticising(prompt, "a", law)[-1]["content"] == "criticise"
+    asked = comparing(prompt, "one", "two", law)[0]["content"]
+    assert asked.index("one") < asked.index("two") < asked.index("prefer")
+
+
+def test_each_answer_is_criticised_and_revised_in_turns(short, scripted, tmp_path):
+    system = Revise(model="tiny", constitution=short, steps=2, batch=2, revisions=2, max_new_tokens=3)
+    run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    rows = [json.loads(line) for line in (run.folder / "revisions.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    assert all(row["critiques"] == ["S3", "S3"] and row["answers"][1:] == ["M5", "M5"] for row in rows)
+    assert all(row["chosen"] == row["answer"] == "M5" and row["rejected"] == row["answers"][0] for row in rows)
+    assert run.metrics()[-1]["rows"] == 4
+
+
+def test_a_liking_for_the_first_answer_cancels_out(short, scripted, tmp_path):
+    system = Compare(model="tiny", constitution=short, steps=2, batch=4, max_new_tokens=6)
+    run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
+    assert rows
+    for row in rows:
+        assert len(row["chosen"]) >= len(row["rejected"])
+        same = len(row["chosen"]) == len(row["rejected"])
+        assert row["probability"] == pytest.approx(0.5 if same else 0.6)
+    assert run.metrics()[-1]["first_preferred"] > 0.5
+
+
+def test_preferences_near_a_half_can_be_left_out(short, scripted, tmp_path):
+    system = Compare(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=6, least=0.2)
+    assert rlhub.train(system, seed=0, runs=tmp_path / "runs").metrics()[-1]["rows"] == 0
+    with pytest.raises(UserError, match="further from 1/2"):
+        Compare(least=0.5)
+
+
+def small(short, judge=""):
+    return Constitutional(
+        model="tiny", constitution=short, judge=judge, batches=1, revisions=1, sft_steps=2, reward_steps=2, rl_steps=1, max_new_tokens=4
+    )
+
+
+def test_all_stages_follow_one_another_and_leave_one_model(short, scripted, tmp_path):
+    run = rlhub.train(small(short), seed=0, runs=tmp_path / "runs")
+    stages = sorted(path.name for path in (run.folder / "stages").iterdir() if path.is_dir())
+    assert stages == ["compare", "imitate", "prefer", "reinforce", "revise"]
+    last = Run.open(run.folder / "stages" / "reinforce").model()
+    assert all(torch.equal(one, other) for one, other in zip(run.model().parameters(), last.parameters(), strict=True))
+    assert "reinforce_reward" in run.metrics()[-1]
+
+
+def test_a_run_that_was_stopped_in_a_stage_goes_on_to_the_same_bits(short, scripted, tmp_path, monkeypatch):
+    whole = rlhub.train(small(short), seed=0, runs=tmp_path / "runs", name="whole")
+
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PPORLHF, "update", stops)
+        with pytest.raises(KeyboardInterrupt):
+            rlhub.train(small(short), seed=0, runs=tmp_path / "runs", name="cut")
+    resumed = execute(Run.open(tmp_path / "runs" / "cut"))
+    assert all(torch.equal(one, other) for one, other in zip(whole.model().parameters(), resumed.model().parameters(), strict=True))
+
+
+def test_the_judge_may_be_a_model_of_its_own(short, tmp_path):
+    system = Compare(model="tiny", constitution=short, judge="tiny", steps=1, batch=2, max_new_tokens=3)
+    line = rlhub.train(system, seed=0, runs=tmp_path / "runs").metrics()[-1]
+    assert 0 <= line["first_preferred"] <= 1
+
+
+def test_a_constitution_without_prompts_needs_a_task(tmp_path):
+    path = tmp_path / "bare.toml"
+    path.write_text(SHORT.partition("[prompts]")[0])
+    with pytest.raises(UserError, match="no prompts of its own"):
+        constitutional.prompts_of(Revise(constitution=str(path)), 0)
+    facts = constitutional.prompts_of(Revise(prompts="facts:capitals"), 0)
+    assert facts.splits["train"]
