@@ -30,6 +30,7 @@ ROADMAP = (
     Entry("ppo-rlhf", "rlhub.language.ppo_rlhf:PPORLHF", "PPO on a reward model", "Ouyang et al. 2022, arXiv:2203.02155"),
     Entry("online-dpo", "rlhub.language.online_dpo:OnlineDPO", "prefers among answers it gives now", "Guo et al. 2024, arXiv:2402.04792"),
     Entry("constitutional", "rlhub.language.constitutional:Constitutional", "taught by principles", "Bai et al. 2022, arXiv:2212.08073"),
+    Entry("r1", "rlhub.language.r1:R1", "learns to reason, in stages", "DeepSeek-AI 2025, arXiv:2501.12948"),
     Entry("process-reward", "rlhub.language.process_reward:ProcessReward", "judges each step", "Lightman et al. 2023, arXiv:2305.20050"),
     Entry("expert-iteration", "rlhub.language.expert_iteration:ExpertIteration", "imitates its best", "Zelikman 2022, arXiv:2203.14465"),
     Entry("think", "rlhub.language.think:Think", "finds its way by long or short thoughts", "Mirtaheri et al. 2025, arXiv:2505.21825"),

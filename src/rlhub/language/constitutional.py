@@ -228,11 +228,11 @@ class Constitutional:
                     revisions = str(stages.rows("revise", REVISIONS))
                     done = stages.train("imitate", SFT(model=self.model, task=revisions, steps=self.sft_steps, **tuned))
                 case 3:
-                    done = stages.train("compare", Compare(model=stage(run, "imitate"), **made), model=False)
+                    done = stages.train("compare", Compare(model=stages.folder("imitate"), **made), model=False)
                 case 4:
                     preferences = str(stages.rows("compare", PREFERENCES))
                     judge = RewardModel(
-                        model=stage(run, "imitate"),
+                        model=stages.folder("imitate"),
                         task=preferences,
                         steps=self.reward_steps,
                         max_new_tokens=self.max_new_tokens,
@@ -241,9 +241,9 @@ class Constitutional:
                     done = stages.train("prefer", judge, model=False)
                 case _:
                     policy = PPORLHF(
-                        model=stage(run, "imitate"),
+                        model=stages.folder("imitate"),
                         task=str(stages.rows("compare", PREFERENCES)),
-                        reward_model=stage(run, "prefer"),
+                        reward_model=stages.folder("prefer"),
                         steps=self.rl_steps,
                         prompts=16,
                         kl=self.kl,
@@ -268,11 +268,6 @@ def prompts_of(system: Revise | Compare, seed: int) -> Task:
 def messages_of(prompt: str | list[dict[str, str]]) -> list[dict[str, str]]:
     """A prompt as messages."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-
-
-def stage(run: Run, name: str) -> str:
-    """The folder of a stage's run."""
-    return str(run.folder / "stages" / name)
 
 
 def mean(values: list[Any]) -> float:

@@ -8,7 +8,9 @@ from typing import Any
 
 from rlhub.core.errors import UserError
 from rlhub.language.rewards import Text, exact_match, extract_answer
+from rlhub.language.rule_rewards import INSTRUCTION, reflections, tag_format, thought_words
 from rlhub.language.task import Example, Task
+from rlhub.language.worked import work_out
 
 TRAIN_SIZE, TEST_SIZE = 10_000, 200
 TEST_SEED = 1_000_000_007  # a puzzle is made from its data set's seed plus its index, so the splits lie this far apart
@@ -20,8 +22,8 @@ class Puzzles(Sequence[Example]):
     The prompt is one user message; a model without a chat template gets its text. The column `entry` is reasoning-gym's own entry.
     """
 
-    def __init__(self, source: Any) -> None:
-        self.source = source
+    def __init__(self, source: Any, *, think: bool = False) -> None:
+        self.source, self.think = source, think
 
     def __len__(self) -> int:
         """How many puzzles there are."""
@@ -34,8 +36,13 @@ class Puzzles(Sequence[Example]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         entry = self.source[index % len(self)]
-        answer = entry["answer"]
-        return Example([{"role": "user", "content": entry["question"]}], None if answer is None else str(answer), {"entry": entry})
+        answer = None if entry["answer"] is None else str(entry["answer"])
+        if not self.think:
+            return Example([{"role": "user", "content": entry["question"]}], answer, {"entry": entry})
+        asked = [{"role": "user", "content": f"{entry['question']}\n\n{INSTRUCTION}"}]
+        steps = work_out(entry)
+        worked = None if steps is None or answer is None else f"<think>\n{''.join(steps)}</think>\n<answer>{answer}</answer>"
+        return Example(asked, worked, {"entry": entry, "solution": answer})
 
     def __iter__(self) -> Iterator[Example]:
         """Each puzzle in turn."""
@@ -52,21 +59,26 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
     Args:
         name: what the task is called.
         dataset: the data set's name.
-        options: its settings, and `size` for how many puzzles the training split holds.
+        options: its settings; `size` for how many puzzles the training split holds; `think` to ask for a thought before the answer, in
+            tags, with worked solutions as answers where there is a rule for them (chain_sum, spell_backward, number_sorting).
         seed: the puzzles' seed.
 
     Raises:
         UserError: there is no such data set, or it refuses the settings.
     """
     options = dict(options)
-    size = options.pop("size", TRAIN_SIZE)
+    size, think = options.pop("size", TRAIN_SIZE), bool(options.pop("think", False))
     train = make(dataset, options, size=size, seed=seed)
     test = make(dataset, options, size=min(size, TEST_SIZE), seed=seed + TEST_SEED)
     return Task(
         name=name,
-        splits={"train": Puzzles(train), "test": Puzzles(test)},
+        splits={"train": Puzzles(train, think=think), "test": Puzzles(test, think=think)},
         rewards=[(named("score", partial(score, train)), 1.0)],
-        measures={"solved": named("solved", partial(solved, train)), "exact_match": exact_match},
+        measures={
+            "solved": named("solved", partial(solved, train)),
+            "exact_match": matches_solution if think else exact_match,
+            **({"format": tag_format, "reflections": reflections, "thought_words": thought_words} if think else {}),
+        },
         seed=seed,
     )
 
@@ -97,6 +109,11 @@ def score(source: Any, prompts: list[Text], completions: list[Text], *, entry: l
 def solved(source: Any, prompts: list[Text], completions: list[Text], *, entry: list[Any], **_: Any) -> list[float]:
     """1 where the data set's own score is full, else 0."""
     return [float(value >= 1.0) for value in score(source, prompts, completions, entry=entry)]
+
+
+def matches_solution(prompts: list[Text], completions: list[Text], *, solution: list[str | None], **_: Any) -> list[float | None]:
+    """1 where what a completion answers is the stored answer, whatever it thinks before; else 0."""
+    return exact_match(prompts, completions, answer=solution)
 
 
 def named(name: str, function: partial[list[float]]) -> partial[list[float]]:

@@ -98,14 +98,18 @@ def load_reward(spec: str) -> Reward:
     """
     if spec in BUILT_IN:
         return BUILT_IN[spec]
+    if spec in ("format", "language"):
+        from rlhub.language.rule_rewards import language_consistency, tag_format
+
+        return tag_format if spec == "format" else language_consistency
     if spec.startswith("reward-model:"):
         from rlhub.language.reward_model import ModelReward
 
         return ModelReward(spec.partition(":")[2])
     if not spec.rpartition(":")[0].endswith(".py"):
         raise UserError(
-            f"there is no reward {spec!r}; give one of {', '.join(BUILT_IN)}, reward-model:RUN, or a function of yours as "
-            "path/to/file.py:function"
+            f"there is no reward {spec!r}; give one of {', '.join(BUILT_IN)}, format, language, reward-model:RUN, or a function of "
+            "yours as path/to/file.py:function"
         )
     return function_in_file(spec, "reward")
 

@@ -26,8 +26,8 @@ class Sampling(FineTuning):
     Completions are drawn from the whole tempered distribution: with top-p or top-k the ratio's mean would be the mass that was kept, not 1.
 
     Attributes:
-        reward: the task's own (`task`), a coin's (`random`, the control that holds no information), `reward-model:RUN`, or
-            `path.py:function`.
+        reward: the task's own (`task`), a coin's (`random`, the control that holds no information), `format`, `language`,
+            `reward-model:RUN`, or `path.py:function`; or several, as in `task+0.2*format`.
         prompts: prompts in one step.
         group: completions per prompt.
         max_new_tokens: longest completion, in tokens.
@@ -55,7 +55,7 @@ class Sampling(FineTuning):
 
     def rewarded_task(self, run: Run) -> Task:
         """The task with its reward."""
-        return load_task(self.task, seed=run.seed, reward=self.reward)
+        return load_task(self.task, seed=run.seed, reward=self.reward.split("+"))
 
     def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
         """A step's completions, their rewards, and the means of what the task measures of them."""

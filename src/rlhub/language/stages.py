@@ -39,6 +39,10 @@ class Stages:
             self.last = name
         return done
 
+    def folder(self, name: str) -> str:
+        """A stage's run, as what others name their models by."""
+        return str(self._run.folder / STAGES / name)
+
     def rows(self, name: str, file: str) -> Path:
         """A file that a stage wrote."""
         return self._run.folder / STAGES / name / file

@@ -216,7 +216,8 @@ def load_task(
         raise UserError(
             f"there is no task {spec!r}; give facts:RELATION, reasoning-gym:NAME, bridges:BLOCKS, a PATH.jsonl or datasets:NAME"
         )
-    return task if reward == "task" else with_rewards(task, [reward] if isinstance(reward, str) else reward)
+    wanted = [reward] if isinstance(reward, str) else list(reward)
+    return task if wanted == ["task"] else with_rewards(task, wanted)
 
 
 def option_value(text: str) -> Any:

@@ -1,0 +1,69 @@
+"""Sampling answers of a model and keeping the good ones in a file: rejection sampling, and what a smaller model is distilled from."""
+
+from dataclasses import dataclass
+
+from rlhub.core.run import Run
+from rlhub.core.system import check_fields
+from rlhub.language.judged import rewards_of
+from rlhub.language.model import load_policy
+from rlhub.language.rollout import generate
+from rlhub.language.stages import Rows
+from rlhub.language.task import load_task
+
+SAMPLES = "samples.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """Answers of a model whose reward is high enough, as prompts and answers in `samples.jsonl`.
+
+    Attributes:
+        model: alias, hub id, folder or run of the model that answers.
+        task: where prompts and rewards come from (docs/training.md).
+        reward: the task's own (`task`), or others, as in `task+0.5*format`.
+        steps: batches of prompts.
+        prompts: prompts in one step.
+        group: answers per prompt.
+        keep: most answers that are kept of a prompt.
+        least: reward from which on an answer is kept.
+        max_new_tokens: longest answer, in tokens.
+        temperature: answers are sampled at.
+    """
+
+    model: str = "smollm2"
+    task: str = "facts:capitals"
+    reward: str = "task"
+    steps: int = 8
+    prompts: int = 32
+    group: int = 4
+    keep: int = 1
+    least: float = 1.0
+    max_new_tokens: int = 96
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be collected with."""
+        check_fields(self, at_least={1: "steps prompts group keep max_new_tokens", 0: "temperature"})
+
+    def train(self, run: Run) -> None:
+        """Collect in a run."""
+        task = load_task(self.task, seed=run.seed, reward=self.reward.split("+"))
+        policy = load_policy(self.model, learning_rate=0.0)
+        made = Rows(run, SAMPLES)
+
+        for step in run.resume(self.steps, rows=made):
+            examples = task.sample(self.prompts, step=step, seed=run.seed)
+            drawn = generate(
+                policy,
+                examples,
+                group=self.group,
+                max_new_tokens=self.max_new_tokens,
+                temperature=self.temperature,
+                generator=run.generator("samples", step),
+            )
+            rewards, measures = rewards_of(task, drawn, step=step, seed=run.seed)
+            good = ((rewards >= self.least) & drawn.ended).tolist()
+            for example, texts, chosen in zip(examples, drawn.texts, good, strict=True):
+                answers = list(dict.fromkeys(text for text, keep in zip(texts, chosen, strict=True) if keep))
+                made.add([{"prompt": example.prompt, "answer": answer} for answer in answers[: self.keep]])
+            run.log(step, rows=len(made.rows), reward=rewards[rewards.isfinite()].mean(), **measures)
