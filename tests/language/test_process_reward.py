@@ -15,13 +15,15 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
 from rlhub.language import step_labels
+from rlhub.language.advantages import process_advantages
+from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
 from rlhub.language.process_reward import ProcessReward, chances, read_rows, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
 from rlhub.language.step_labels import label, summed
-from rlhub.language.steps import Localisation, cut, first_error, localisation, tokenize, worth
+from rlhub.language.steps import Localisation, cut, first_error, localisation, step_ends, tokenize, worth
 from rlhub.language.task import Example, load_task
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Norway": "Oslo", "Japan": "Tokyo", "Egypt": "Cairo"}
@@ -277,3 +279,29 @@ def test_what_cant_be_searched_with_is_refused(fields, words):
 def test_without_a_judge_no_best_is_found(tiny):
     with pytest.raises(UserError, match="needs a judge of steps"):
         Search(strategy="beam")(tiny, Example("?", None, {}))
+
+
+def test_the_ends_of_steps_are_found_in_what_was_sampled(tiny):
+    steps = ["The capital of France\n", "is the city of Paris\n", " so Paris"]
+    laid = tokenize(tiny.tokenizer, steps, end=tiny.end_ids[0])
+    assert step_ends(tiny.tokenizer, laid.ids) == laid.ends
+    assert step_ends(tiny.tokenizer, [tiny.end_ids[0]]) == []
+
+
+def test_a_token_is_worth_its_own_and_all_later_steps():
+    rewards, ends = [[1.0, 0.0], [0.5], [], [0.3]], [[2, 4], [3], [], [1]]
+    found = process_advantages(rewards, ends, group=2, tokens=4)
+    values = torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64)
+    high, low, middle = ((values - values.mean()) / (values.std() + 1e-4)).tolist()
+    assert found[0].tolist() == pytest.approx([high + low, high + low, low, low], abs=1e-6)
+    assert found[1].tolist() == pytest.approx([middle] * 3 + [0], abs=1e-6)
+    assert not found[2:].any()
+
+
+def test_grpo_learns_from_judgements_of_steps(run, tmp_path):
+    system = GRPO(
+        model="tiny", task="facts:capitals", process_reward=str(run.folder), steps=2, prompts=4, group=4, max_new_tokens=4, kl=0.01
+    )
+    lines = rlhub.train(system, seed=0, runs=tmp_path).metrics()
+    assert lines[0]["gradient_norm"] > 0
+    assert math.isfinite(lines[-1]["loss"])

@@ -21,6 +21,8 @@ COMMANDS = {
     "runs": ("runs [RUN]", "what has run, and how it ended"),
     "evaluate": ("evaluate RUN", "how well a trained agent does: whole episodes, with an interval"),
     "watch": ("watch RUN", "see a trained agent: an episode as a video and as pictures"),
+    "search": ("search", "a task's problems solved by many solutions and a judge of steps, or a tree of steps"),
+    "chat": ("chat RUN", "talk to a checkpoint, its base beside it"),
     "study": ("study STUDY", "a core question: several signals from one model, measured and reported"),
     "lens": ("lens LENS", "one measurement on any model or checkpoint"),
 }

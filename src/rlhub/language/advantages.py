@@ -1,5 +1,7 @@
 """From rewards to advantages: how much better a completion was than its group."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -35,6 +37,33 @@ def group_advantages(
         std = (centred.square().sum(-1, keepdim=True) / (number - 1).clamp(min=1)).sqrt()
         centred = centred / (std + epsilon)
     return torch.where(tied(rewards, counted)[:, None], 0.0, centred).to(rewards.dtype)
+
+
+def process_advantages(
+    rewards: Sequence[Sequence[float]], ends: Sequence[Sequence[int]], *, group: int, tokens: int, epsilon: float = 1e-4
+) -> Float[Tensor, "completions tokens"]:
+    """Each token's advantage from the rewards of its own and all later steps (Shao et al. 2024, arXiv:2402.03300, Sec. 4.1.3).
+
+    r~ = (r - mean(R)) / (std(R) + epsilon) over all steps of a group's completions; A_t = sum of r~ over steps that end at t or later.
+
+    Args:
+        rewards: of each completion's steps.
+        ends: the number of tokens up to each step's end.
+        group: completions per prompt.
+        tokens: of the longest completion.
+        epsilon: keeps groups that are nearly tied from exploding.
+    """
+    advantages = torch.zeros(len(rewards), tokens)
+    for start in range(0, len(rewards), group):
+        rows = range(start, min(start + group, len(rewards)))
+        values = torch.tensor([reward for row in rows for reward in rewards[row]], dtype=torch.float64)
+        if len(values) < 2 or bool((values == values[0]).all()):
+            continue
+        mean, scale = values.mean(), values.std() + epsilon
+        for row in rows:
+            for reward, end in zip(rewards[row], ends[row], strict=True):
+                advantages[row, :end] += float((reward - mean) / scale)
+    return advantages
 
 
 def leave_one_out(

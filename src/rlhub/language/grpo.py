@@ -18,7 +18,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
-from rlhub.language.advantages import group_advantages, tied
+from rlhub.language.advantages import group_advantages, process_advantages, tied
 from rlhub.language.judged import describe, rewards_of
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import (
@@ -30,9 +30,12 @@ from rlhub.language.losses import (
     policy_normaliser,
     token_weights,
 )
-from rlhub.language.model import Policy
+from rlhub.language.model import Policy, encode
+from rlhub.language.process_reward import chances
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.sampling import Sampling
+from rlhub.language.scorer import Scorer, StepScorer, load_scorer
+from rlhub.language.steps import cut, step_ends
 from rlhub.language.task import Task
 from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs
 
@@ -54,6 +57,8 @@ class GRPO(Sampling):
         kl_correction: multiply the KL's estimate by the importance ratio, through which gradients flow (DeepSeek-V3.2, arXiv:2512.02556):
             k3's gradient is then that of the KL, where without it it is not. TRL does so too; DeepSeekMath did not.
         dynamic_sampling: most times that prompts are drawn again to replace groups with equal rewards (DAPO, Sec. 3.2); 0 keeps them.
+        process_reward: run of a process reward model, whose judgements of steps then give each token its advantage, in place of the
+            completion's reward (DeepSeekMath, Sec. 4.1.3); the reward is still logged.
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
     """
 
@@ -65,6 +70,7 @@ class GRPO(Sampling):
     kl_estimator: Estimator = "k3"
     kl_correction: bool = True
     dynamic_sampling: int = 0
+    process_reward: str = ""
     mask_truncated: bool = False
 
     def __post_init__(self) -> None:
@@ -79,12 +85,13 @@ class GRPO(Sampling):
         task = self.rewarded_task(run)
         policy = self.policy()
         reference = load_reference(policy, self.model) if self.kl else None
+        judge = load_scorer(self.process_reward, kind=StepScorer, fresh=False) if self.process_reward else None
 
         for step in run.resume(self.steps, policy=policy):
             started = time.perf_counter()
             rollout, rewards, measures = self.collect(run, step, task, policy)
             advantages = group_advantages(rewards, rollout.lengths > 0, scale=self.scales)
-            batch = self.batch(policy, reference, rollout, advantages)
+            batch = self.batch(policy, reference, rollout, advantages if judge is None else self.by_steps(policy, judge, rollout))
             for part in self.shares(batch, run, step):
                 metrics = self.update(policy, part, step)
             seconds = time.perf_counter() - started
@@ -113,12 +120,25 @@ class GRPO(Sampling):
                 break
         return Rollout.join([rollout for rollout, _ in kept]), torch.cat([rewards for _, rewards in kept]), measures
 
+    def by_steps(self, policy: Policy, judge: Scorer, rollout: Rollout) -> Float[Tensor, "prompts group tokens"]:
+        """Each token's advantage from the probability that its own and all later steps are right."""
+        texts = [text for texts in rollout.texts for text in texts]
+        prompts = [encode(judge.tokenizer, example.prompt) for example in rollout.examples for _ in range(self.group)]
+        rewards = chances(judge, [(prompt, cut(text)) for prompt, text in zip(prompts, texts, strict=True)])
+        ends = [step_ends(policy.tokenizer, answer) for group in rollout.groups for answer in group.completions]
+        advantages = process_advantages(rewards, ends, group=self.group, tokens=rollout.mask.shape[-1])
+        return advantages.view_as(rollout.mask) * rollout.mask
+
     def batch(
-        self, policy: Policy, reference: PreTrainedModel | None, rollout: Rollout, advantages: Float[Tensor, "prompts group"]
+        self,
+        policy: Policy,
+        reference: PreTrainedModel | None,
+        rollout: Rollout,
+        advantages: Float[Tensor, "prompts group"] | Float[Tensor, "prompts group tokens"],
     ) -> Batch:
         """All that the updates on one roll-out need, completion by completion."""
         counted = rollout.mask & rollout.ended[..., None] if self.mask_truncated else rollout.mask
-        columns = {"advantages": advantages.flatten(), "counted": counted.flatten(0, 1)}
+        columns = {"advantages": advantages.flatten(0, 1), "counted": counted.flatten(0, 1)}
         if self.epochs * self.minibatches > 1:
             columns["old"] = self.logprobs(policy, rollout)
         if self.kl:
@@ -130,7 +150,8 @@ class GRPO(Sampling):
         counted = batch.columns["counted"]
         normaliser = policy_normaliser(counted.sum(1).float(), self.aggregation, self.max_new_tokens)
         # Without a KL term a group without advantages adds exactly 0 to loss and gradient, so it isn't computed; the normaliser counts it.
-        teaches = ((batch.columns["advantages"] != 0) & counted.any(1)).unflatten(0, (len(batch.groups), -1)).any(1)
+        moves = batch.columns["advantages"].flatten(1).any(1) if batch.columns["advantages"].ndim == 2 else batch.columns["advantages"] != 0
+        teaches = (moves & counted.any(1)).unflatten(0, (len(batch.groups), -1)).any(1)
         part = batch if self.kl else batch.select(teaches.nonzero()[:, 0])
         metrics = self.change(
             policy,
@@ -148,7 +169,7 @@ class GRPO(Sampling):
         self,
         scored: Scored,
         *,
-        advantages: Float[Tensor, " completions"],
+        advantages: Float[Tensor, " completions"] | Float[Tensor, "completions tokens"],
         counted: Bool[Tensor, "completions tokens"],
         old: Float[Tensor, "completions tokens"] | None = None,
         reference: Float[Tensor, "completions tokens"] | None = None,
@@ -157,7 +178,7 @@ class GRPO(Sampling):
 
         Args:
             scored: the completions under the policy being trained.
-            advantages: each completion's.
+            advantages: each completion's, or each token's.
             counted: the tokens that count.
             old: log-probs under the policy that sampled; None where that is this very policy, whose own are then taken as constants.
             reference: log-probs under the starting model, where there is a KL term.
@@ -167,7 +188,8 @@ class GRPO(Sampling):
         low, high = self.clips
         losses = policy_loss(logprobs, old, advantages, mask, aggregation=self.aggregation, clip_low=low, clip_high=high)
         ratio = log_importance(logprobs.detach(), old, mask, self.aggregation).exp().expand_as(logprobs)
-        up, down = advantages[:, None] > 0, advantages[:, None] < 0
+        weights = advantages if advantages.ndim == 2 else advantages[:, None]
+        up, down = weights > 0, weights < 0
         sums = {
             "tokens": mask.sum(),
             "entropy": (scored.entropy * mask).sum(),

@@ -48,6 +48,16 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: i
     return Stepped(ids=ids if end is None else [*ids, end], ends=ends)
 
 
+def step_ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:
+    """For each step of a sampled solution, the number of tokens up to its end, special tokens counted where they stand."""
+    lengths = [len(tokenizer.decode(list(ids[:count]), skip_special_tokens=True)) for count in range(1, len(ids) + 1)]
+    ends, written = [], 0
+    for step in cut(str(tokenizer.decode(list(ids), skip_special_tokens=True))):
+        written += len(step)
+        ends.append(1 + next(place for place, length in enumerate(lengths) if length >= written))
+    return ends
+
+
 def worth(chances: Sequence[float], how: Worth) -> float:
     """A solution's score from the probability that each of its steps is right: the least, their product, or the last.
 

@@ -1,0 +1,58 @@
+"""`rlhub search` and `rlhub chat`, on the tiny model."""
+
+import io
+import json
+import sys
+
+import pytest
+
+import rlhub
+from rlhub.hub.cli import main
+from rlhub.language.process_reward import ProcessReward
+from rlhub.language.sft import SFT
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "facts.jsonl"
+    row = {"prompt": "The capital of France is the city of", "answer": " Paris", "steps": [" Paris"], "labels": [1]}
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "steps": [" Rome"], "labels": [0]}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def judge(facts, tmp_path_factory):
+    system = ProcessReward(model="tiny", task=str(facts), steps=5, batch=2, learning_rate=1e-3, precision="fp32")
+    return str(rlhub.train(system, seed=0, runs=tmp_path_factory.mktemp("runs"), name="judge").folder)
+
+
+def test_search_says_how_many_are_solved_and_for_how_many_tokens(facts, judge, capsys):
+    task = f"{facts}?test={facts}"
+    asked = ["search", "--model", "tiny", "--task", task, "--problems", "2", "--n", "4", "--max-new-tokens", "4", "--plain"]
+    assert main([*asked, "--prm", judge, "--strategy", "weighted-vote", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["problems"] == 2
+    assert 0 <= told["solved"] <= 1
+    assert 0 < told["tokens_a_problem"] <= 16
+    assert len(told["found"]) == 2
+    assert main([*asked, "--strategy", "majority"]) == 0
+    assert "majority: " in capsys.readouterr().out
+
+
+def test_search_without_a_judge_says_what_is_missing(capsys):
+    assert main(["search", "--strategy", "beam"]) == 2
+    assert "needs a judge of steps" in capsys.readouterr().err
+
+
+def test_chat_answers_beside_the_base_of_a_run(tmp_path, monkeypatch, capsys):
+    run = rlhub.train(SFT(model="tiny", steps=1, batch=2), runs=tmp_path, name="mine")
+    asked = ["chat", str(run.folder), "--max-new-tokens", "3"]
+    assert main([*asked, "--ask", "Hi", "Yo", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [one["said"] for one in told] == ["Hi", "Yo"]
+    assert set(told[0]["answers"]) == {str(run.folder), "tiny"}
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello\n/new\nHello\n/end\n"))
+    assert main([*asked, "--base", "none"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("mine") >= 2
+    assert main([*asked, "--json"]) == 2
