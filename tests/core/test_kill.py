@@ -31,10 +31,10 @@ def whole(rlhub, tmp_path_factory):
     return outcome(root / "toy"), ended["operations"]
 
 
-def finish(rlhub, root, killed):
+def finish(rlhub, root, killed, **settings):
     """Resume a killed run to its end; one killed before its folder had its name is begun anew."""
     begun = (root / "toy").exists()
-    ended = rlhub("resume", root / "toy") if begun else rlhub(*arguments(root))
+    ended = rlhub("resume", root / "toy") if begun else rlhub(*arguments(root, **settings))
     assert ended["code"] == 0, (killed, ended["err"])
     assert "damaged" not in ended["err"]
     return outcome(root / "toy")
@@ -67,4 +67,4 @@ def test_killed_from_outside_at_random_moments_it_resumes_to_the_same_bits(rlhub
         command = ["resume", tmp_path / "toy"] if begun else arguments(tmp_path, **long)
         ends.append(rlhub(*command, kill_after=moments.uniform(0.05, 0.3))["code"])
     assert ends.count(-9) >= 2
-    assert finish(rlhub, tmp_path, ends) == outcome(tmp_path / "whole" / "toy")
+    assert finish(rlhub, tmp_path, ends, **long) == outcome(tmp_path / "whole" / "toy")
