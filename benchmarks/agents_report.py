@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 LEARNING, PEERS, ABLATIONS = (ROOT / "benchmarks/results" / name for name in ("learning", "peers", "ablations"))
 PAGE, PLOTS, PAGES = ROOT / "docs/learning.md", ROOT / "docs/learning", ROOT / "docs/agents"
 START, END = "<!-- ablations: begin -->", "<!-- ablations: end -->"
+SOURCES = {"[Z]": "rl-baselines3-zoo", "[T]": "Tianshou", "[M]": "MinAtar"}
 ALGORITHMS = ["VPG", "A2C", "A3C", "TRPO", "PPO", "DQN", "DDPG", "TD3", "SAC"]
 
 
@@ -86,7 +87,8 @@ def page() -> str:
         "References: [Z] is rl-baselines3-zoo's table, one training each, on LunarLander-v2 and MuJoCo's v3 environments; where a name "
         "follows, nobody published the algorithm's own number, and that of its relative stands in. [T] is Tianshou's "
         "`examples/mujoco/benchmark`, the mean of ten seeds after as many steps on MuJoCo's v3 environments, the steps at random that its "
-        "trainings begin with added.",
+        "trainings begin with added. [M] is the height of the curve in MinAtar's repository after as many frames, thirty seeds' returns in "
+        "training.",
         "",
     ]
     for env, cells in groupby(results(), key=lambda result: result["env"]):
@@ -113,9 +115,8 @@ def plot(env: str, cells: list[dict[str, Any]]) -> go.Figure:
         if result["reference"] and " " not in result["source"]:
             value, at = result["reference"]
             marker = {"symbol": f"{symbol_of(place)}-open", "size": 11, "color": colour, "line": {"width": 2}}
-            figure.add_trace(
-                go.Scatter(x=[at], y=[value], mode="markers", marker=marker, name=f"{name}, rl-baselines3-zoo", legendgroup=name)
-            )
+            published = SOURCES[result["source"].partition(" ")[0]]
+            figure.add_trace(go.Scatter(x=[at], y=[value], mode="markers", marker=marker, name=f"{name}, {published}", legendgroup=name))
     seeds = sorted({len(result["seeds"]) for result in cells})
     title = f"{env}: return while training<br><sup>interquartile mean of {' or '.join(map(str, seeds))} seeds, 95% bootstrap interval</sup>"
     styled(figure, title=title, width=980, height=540)
