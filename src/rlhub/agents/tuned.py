@@ -140,7 +140,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         },
         CHEETAH: _LOCOMOTION,
         HOPPER: _LOCOMOTION,
-        "MinAtar/": {"steps": 2_000_000, **_EPOCHS, "normalise_rewards": False, "entropy_weight": 0.01},
+        "MinAtar/": {"steps": 2_000_000, **_EPOCHS, "epochs": 4, "normalise_rewards": False, "entropy_weight": 0.01},
         "ALE/": {**_ATARI_ROLLOUT, "rollout": 128, "epochs": 4, "minibatches": 4, "clip": 0.1},
     },
     "dqn": {
@@ -173,7 +173,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"steps": 50_000, **_DISCRETE_SAC},
         "Acrobot-v1": {"steps": 100_000, **_DISCRETE_SAC, "target_entropy": 0.5},
         LANDER: {**_LANDING, "target_entropy": 0.1},
-        CONTINUOUS_LANDER: _LANDING,
+        CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000},
         CHEETAH: {**_STEP_BY_STEP, "learning_rate": 1e-3},
         HOPPER: {**_STEP_BY_STEP, "learning_rate": 1e-3},
     },
