@@ -160,6 +160,6 @@ def test_a_constitution_without_prompts_needs_a_task(tmp_path):
     path = tmp_path / "bare.toml"
     path.write_text(SHORT.partition("[prompts]")[0])
     with pytest.raises(UserError, match="no prompts of its own"):
-        constitutional.prompts_of(Revise(constitution=str(path)), 0)
-    facts = constitutional.prompts_of(Revise(prompts="facts:capitals"), 0)
+        constitutional.prompts_of("", load_constitution(str(path)), 0)
+    facts = constitutional.prompts_of("facts:capitals", load_constitution(str(path)), 0)
     assert facts.splits["train"]

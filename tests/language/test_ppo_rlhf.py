@@ -95,8 +95,6 @@ def test_what_is_imitated_adds_the_gradient_of_its_mean_log_likelihood():
     shown = toy_groups(3, 1, seed=8, longest=9)
     policy = toy_policy()
     before = parameters_after(policy)
-    scored = score_all(policy, shown)
-    del scored
     system = PPORLHF(learning_rate=1.0, max_norm=0.0)
     tokens = sum(len(group.completions[0]) for group in shown)
     nothing = Batch(groups=[], columns={"old": torch.zeros(0, 1), "advantages": torch.zeros(0, 1)})

@@ -17,9 +17,6 @@ from rlhub.core.errors import UserError
 CHAINS = ("shortest", "path", "dfs", "dfs-pruned")
 """Kinds of chain of thought; `walk-L` with a number for L is the fifth."""
 
-SHORT, LONG, DEAD = 3, 5, 3
-"""Edges of a block's two ways across, and of its dead end."""
-
 GIVEN = re.compile(r"(work|decision)\s*:\s*\[([\d\s]*)\]")
 
 

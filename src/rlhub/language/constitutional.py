@@ -12,7 +12,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
-from rlhub.language.constitution import comparing, criticising, load_constitution, revising
+from rlhub.language.constitution import Constitution, comparing, criticising, load_constitution, revising
 from rlhub.language.judge import load_judge
 from rlhub.language.model import load_policy
 from rlhub.language.ppo_rlhf import PPORLHF
@@ -57,7 +57,8 @@ class Revise:
 
     def train(self, run: Run) -> None:
         """Make the revisions in a run."""
-        principles, task = load_constitution(self.constitution), prompts_of(self, run.seed)
+        principles = load_constitution(self.constitution)
+        task = prompts_of(self.prompts, principles, run.seed)
         policy = load_policy(self.model, learning_rate=0.0)
         judge = load_judge(self.judge, record=run.folder / ANSWERS, policy=lambda: policy)
         made = Rows(run, REVISIONS)
@@ -136,7 +137,8 @@ class Compare:
 
     def train(self, run: Run) -> None:
         """Make the preferences in a run."""
-        principles, task = load_constitution(self.constitution), prompts_of(self, run.seed)
+        principles = load_constitution(self.constitution)
+        task = prompts_of(self.prompts, principles, run.seed)
         policy = load_policy(self.model, learning_rate=0.0)
         judge = load_judge(self.judge, record=run.folder / ANSWERS, policy=lambda: policy)
         made = Rows(run, PREFERENCES)
@@ -255,11 +257,9 @@ class Constitutional:
             run.log(step, **{f"{done.name}_{name}": value for name, value in last.items()})
 
 
-def prompts_of(system: Revise | Compare, seed: int) -> Task:
-    """The task whose prompts are answered."""
-    if system.prompts:
-        return load_task(system.prompts, seed=seed)
-    task = load_constitution(system.constitution).task(seed)
+def prompts_of(prompts: str, principles: Constitution, seed: int) -> Task:
+    """The task whose prompts are answered: the one that is named, or the constitution's own."""
+    task = load_task(prompts, seed=seed) if prompts else principles.task(seed)
     if not task.splits["train"]:
         raise UserError("the constitution has no prompts of its own: give a task of prompts (--prompts)")
     return task

@@ -140,7 +140,7 @@ class GRPO(Sampling):
         counted = rollout.mask & rollout.ended[..., None] if self.mask_truncated else rollout.mask
         columns = {"advantages": advantages.flatten(0, 1), "counted": counted.flatten(0, 1)}
         if self.epochs * self.minibatches > 1:
-            columns["old"] = self.logprobs(policy, rollout)
+            columns["old"] = self.scored(policy, rollout).logprobs
         if self.kl:
             columns["reference"] = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
         return Batch(groups=rollout.groups, columns=columns)

@@ -299,11 +299,17 @@ def load_policy(
     loaded, tokenizer = load_model(name, device=device)
     model = with_adapters(loaded, lora_rank, lora_alpha or 2 * lora_rank, seed=seed) if lora_rank else loaded
     where = next(model.parameters()).device
-    if precision == "auto":
-        precision = "bf16" if has_fast_bfloat16(where) else "fp32"
+    precision = resolved(precision, where)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
     return Policy(model, tokenizer, optimizer, precision=precision)
+
+
+def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """The precision itself, where it was left open: bf16 where the device computes it fast, else fp32."""
+    if precision == "auto":
+        return "bf16" if has_fast_bfloat16(device) else "fp32"
+    return precision
 
 
 def with_adapters(model: PreTrainedModel, rank: int, alpha: int, *, seed: int) -> PeftModel:

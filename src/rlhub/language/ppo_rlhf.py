@@ -28,7 +28,7 @@ from rlhub.language.sampling import Sampling
 from rlhub.language.scorer import Critic, Outputs, Scorer, load_scorer, read_head
 from rlhub.language.sft import answered
 from rlhub.language.task import Task, load_task
-from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
+from rlhub.language.update import Batch, Terms, load_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +122,10 @@ class PPORLHF(Sampling):
         kl: float,
     ) -> tuple[Batch, float]:
         """All that the updates on one roll-out need, and its mean divergence from the starting model, in nats an answer."""
-        before = score_all(policy, rollout.groups, **self.scoring)
+        before = self.scored(policy, rollout)
         mask = before.mask
-        compared = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
         values = self.values_of(critic, rollout.groups)
-        divergence = (before.logprobs - compared) * mask
+        divergence = self.divergence(policy, reference, rollout, before)
         ended = torch.where(rollout.ended, scores, self.unended_score).flatten()
         rewards = token_rewards(divergence, ended.nan_to_num(0.0), mask, kl=kl)
         if self.whiten_rewards:

@@ -19,7 +19,7 @@ from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
 from rlhub.language.ppo_rlhf import token_rewards
 from rlhub.language.sampling import Sampling
-from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
+from rlhub.language.update import Batch, Terms, load_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,10 @@ class ReinforcePlusPlus(Sampling):
         for step in run.resume(self.steps, policy=policy):
             started = time.perf_counter()
             rollout, scores, measures = self.sample(policy, task, run, step)
-            before = score_all(policy, rollout.groups, **self.scoring)
+            before = self.scored(policy, rollout)
             divergence = torch.zeros_like(before.logprobs)
             if self.kl:
-                divergence = (before.logprobs - reference_logprobs(policy, reference, rollout.groups, **self.scoring)) * before.mask
+                divergence = self.divergence(policy, reference, rollout, before)
             advantages = self.advantages(scores, divergence, before.mask)
             batch = Batch(groups=rollout.groups, columns={"old": before.logprobs, "advantages": advantages})
             for part in self.shares(batch, run, step):

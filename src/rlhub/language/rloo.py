@@ -17,7 +17,7 @@ from rlhub.language.advantages import leave_one_out
 from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.sampling import Sampling
-from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs, score_all
+from rlhub.language.update import Batch, Terms, load_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +49,10 @@ class RLOO(Sampling):
         for step in run.resume(self.steps, policy=policy):
             started = time.perf_counter()
             rollout, scores, measures = self.sample(policy, task, run, step)
-            before = score_all(policy, rollout.groups, **self.scoring)
+            before = self.scored(policy, rollout)
             divergence = torch.zeros(scores.shape)
             if self.kl:
-                compared = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
-                divergence = ((before.logprobs - compared) * before.mask).sum(1).view_as(scores)
+                divergence = self.divergence(policy, reference, rollout, before).sum(1).view_as(scores)
             advantages = leave_one_out(scores - self.kl * divergence, rollout.lengths > 0)
             batch = Batch(groups=rollout.groups, columns={"old": before.logprobs, "advantages": advantages.flatten()})
             for part in self.shares(batch, run, step):

@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import rewards_of
+from rlhub.language.logprobs import Scored
 from rlhub.language.model import Policy
 from rlhub.language.optimisation import FineTuning
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.task import Task, load_task
-from rlhub.language.update import Batch, score_all
+from rlhub.language.update import Batch, reference_logprobs, score_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,12 @@ class Sampling(FineTuning):
             order = torch.randperm(len(batch.groups), generator=run.generator(f"minibatches {epoch}", step))
             yield from (batch.select(rows) for rows in (order if self.minibatches > 1 else order.sort().values).chunk(self.minibatches))
 
-    def logprobs(self, policy: Policy, rollout: Rollout) -> Float[Tensor, "completions tokens"]:
-        """Log-probs under the policy that sampled, as training computes them."""
-        return score_all(policy, rollout.groups, **self.scoring).logprobs
+    def scored(self, policy: Policy, rollout: Rollout) -> Scored:
+        """What the policy that sampled says of a roll-out, as training computes it."""
+        return score_all(policy, rollout.groups, **self.scoring)
+
+    def divergence(
+        self, policy: Policy, reference: PreTrainedModel | None, rollout: Rollout, before: Scored
+    ) -> Float[Tensor, "completions tokens"]:
+        """log pi - log pi_ref of each token that was sampled; 0 beyond."""
+        return (before.logprobs - reference_logprobs(policy, reference, rollout.groups, **self.scoring)) * before.mask

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
 
-from rlhub.core.devices import best_device, has_fast_bfloat16
+from rlhub.core.devices import best_device
 from rlhub.core.errors import UserError
 from rlhub.core.seeding import generator
 from rlhub.language.hidden import states
-from rlhub.language.model import Policy, Precision, load_tokenizer, load_weights, model_source, pad_id
+from rlhub.language.model import Policy, Precision, load_tokenizer, load_weights, model_source, pad_id, resolved
 from rlhub.language.quiet import without_bars
 from rlhub.language.rows import Group, completion_mask, micro_batches
 
@@ -173,11 +173,8 @@ def load_scorer(
                 head.bias.zero_()
     model.config.pad_token_id = pad_id(model, tokenizer)
     nn.Module.to(model, device or best_device())
-    where = model.device
-    if precision == "auto":
-        precision = "bf16" if has_fast_bfloat16(where) else "fp32"
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    scorer = kind(model.eval(), tokenizer, optimizer, precision=precision)
+    scorer = kind(model.eval(), tokenizer, optimizer, precision=resolved(precision, model.device))
     if Path(source).is_dir():
         scorer.read_scale(Path(source))
     return scorer

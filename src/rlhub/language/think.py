@@ -88,10 +88,10 @@ class Think(Optimisation):
         return 2 * 22 * self.blocks + 16 + self.max_new_tokens
 
 
-def tested(policy: Policy, task: Task, *, count: int, max_new_tokens: int, group: int = 1, temperature: float = 0.0) -> dict[str, float]:
+def tested(policy: Policy, task: Task, *, count: int, max_new_tokens: int) -> dict[str, float]:
     """Evidence, decision and the walk's length on questions of the test split, answered with the likeliest tokens."""
     examples = task.split("test")[:count]
-    drawn = generate(policy, list(examples), group=group, max_new_tokens=max_new_tokens, temperature=temperature)
+    drawn = generate(policy, list(examples), max_new_tokens=max_new_tokens, temperature=0.0)
     rewards, measured = rewards_of(task, drawn, step=0, seed=0)
     return {"test_evidence": float(rewards.mean()), **{f"test_{name}": value for name, value in measured.items()}}
 

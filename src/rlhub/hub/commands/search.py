@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
@@ -10,8 +10,7 @@ import tyro
 from rlhub.core.errors import UserError
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.hub.options import parse
-from rlhub.language.search import Search, Strategy
-from rlhub.language.steps import Worth
+from rlhub.language.search import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +21,7 @@ class SearchOptions:
         model: who solves: alias, hub id, folder or run.
         prm: who judges steps: a run of process-reward; needed by best-of-n, weighted-vote, beam and lookahead.
         task: the problems (docs/training.md).
-        strategy: single, majority, best-of-n, weighted-vote, beam or lookahead.
-        n: solutions, or in a tree solutions that are begun in each round.
-        width: continuations of each beam; n / width beams are kept.
-        ahead: steps that lookahead goes on before it judges.
-        rounds: most steps of a solution in a tree.
-        worth: what a solution is worth by its steps: min, prod or last.
-        max_new_tokens: longest solution, and in a tree longest step, in tokens.
-        temperature: solutions are sampled at.
+        search: how to search.
         problems: how many problems of the test split.
         seed: of what is sampled.
         show: how many problems are shown with what was found.
@@ -40,14 +32,7 @@ class SearchOptions:
     model: str = "smollm2"
     prm: str = ""
     task: str = "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=4&min_digits=1&max_digits=2"
-    strategy: Strategy = "best-of-n"
-    n: int = 16
-    width: int = 4
-    ahead: int = 1
-    rounds: int = 12
-    worth: Worth = "min"
-    max_new_tokens: int = 96
-    temperature: float = 0.8
+    search: Search = field(default_factory=Search)
     problems: Annotated[int, tyro.conf.arg(metavar="COUNT")] = 50
     seed: int = 0
     show: int = 2
@@ -61,8 +46,7 @@ def run(arguments: list[str]) -> int:
     use_plain_lines(options.plain)
     if options.problems < 1:
         raise UserError(f"problems is {options.problems}; there is at least 1")
-    names = ("strategy", "n", "width", "ahead", "rounds", "worth", "max_new_tokens", "temperature")
-    search = Search(**{name: getattr(options, name) for name in names})
+    search = options.search
     if search.needs_judge and not options.prm:
         raise UserError(f"the strategy {search.strategy} needs a judge of steps: give a run of process-reward (--prm)")
     with progress("loading the models"):
@@ -75,7 +59,7 @@ def run(arguments: list[str]) -> int:
 
         task = load_task(options.task, seed=options.seed)
         policy = load_policy(options.model, learning_rate=0.0)
-        judge = step_judge(load_scorer(options.prm, kind=StepScorer, fresh=False), options.worth) if options.prm else None
+        judge = step_judge(load_scorer(options.prm, kind=StepScorer, fresh=False), search.worth) if options.prm else None
     examples = list(task.split("test")[: options.problems])
     found = []
     with progress("searching", len(examples)) as bar:
