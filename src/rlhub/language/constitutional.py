@@ -13,8 +13,8 @@ from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
 from rlhub.language.constitution import Constitution, comparing, criticising, load_constitution, revising
-from rlhub.language.judge import load_judge
-from rlhub.language.model import load_policy
+from rlhub.language.judge import Judge, load_judge
+from rlhub.language.model import Policy, load_policy
 from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.reward_model import RewardModel
 from rlhub.language.rollout import generate
@@ -26,19 +26,17 @@ REVISIONS, PREFERENCES, ANSWERS = "revisions.jsonl", "preferences.jsonl", "judge
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revise:
-    """Answers, critiques of them by principles, and revisions; each prompt's last revision is what is imitated.
+class Principled:
+    """What making revisions and making preferences ask alike.
 
     Attributes:
-        model: who answers and revises: alias, hub id, folder or run.
+        model: who answers: alias, hub id, folder or run.
         constitution: a TOML file of principles; by default the one that comes with rlhub.
         prompts: a task whose prompts are answered; by default the constitution's own.
-        judge: who criticises and revises: by default the model; another one, or `http://HOST/v1#MODEL`.
+        judge: who judges by the principles: by default the model; another one, or `http://HOST/v1#MODEL`.
         steps: batches of prompts.
         batch: prompts in one step.
-        revisions: times that each answer is criticised and revised.
-        max_new_tokens: longest answer, critique or revision, in tokens.
-        temperature: they are sampled at.
+        max_new_tokens: longest text, in tokens.
     """
 
     model: str = "smollm2"
@@ -47,20 +45,40 @@ class Revise:
     judge: str = ""
     steps: int = 8
     batch: int = 16
-    revisions: int = 2
     max_new_tokens: int = 96
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be made with."""
+        check_fields(self, at_least={1: "steps batch max_new_tokens"})
+
+    def begin(self, run: Run) -> tuple[Constitution, Task, Policy, Judge]:
+        """The principles, the prompts, who answers and who judges."""
+        principles = load_constitution(self.constitution)
+        task = prompts_of(self.prompts, principles, run.seed)
+        policy = load_policy(self.model, learning_rate=0.0)
+        return principles, task, policy, load_judge(self.judge, record=run.folder / ANSWERS, policy=lambda: policy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revise(Principled):
+    """Answers, critiques of them by principles, and revisions; each prompt's last revision is what is imitated.
+
+    Attributes:
+        revisions: times that each answer is criticised and revised.
+        temperature: answers, critiques and revisions are sampled at.
+    """
+
+    revisions: int = 2
     temperature: float = 0.7
 
     def __post_init__(self) -> None:
         """Refuse what can't be made with."""
-        check_fields(self, at_least={1: "steps batch revisions max_new_tokens", 0: "temperature"})
+        super().__post_init__()
+        check_fields(self, at_least={1: "revisions", 0: "temperature"})
 
     def train(self, run: Run) -> None:
         """Make the revisions in a run."""
-        principles = load_constitution(self.constitution)
-        task = prompts_of(self.prompts, principles, run.seed)
-        policy = load_policy(self.model, learning_rate=0.0)
-        judge = load_judge(self.judge, record=run.folder / ANSWERS, policy=lambda: policy)
+        principles, task, policy, judge = self.begin(run)
         made = Rows(run, REVISIONS)
         written: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature}
 
@@ -102,45 +120,29 @@ class Revise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare:
+class Compare(Principled):
     """Two answers to each prompt, and which of them a judge prefers by a principle.
 
     The judge is asked twice, with the answers in both orders, and what it says is averaged, so that a liking for (A) cancels out.
 
     Attributes:
-        model: who answers: alias, hub id, folder or run.
-        constitution: a TOML file of principles; by default the one that comes with rlhub.
-        prompts: a task whose prompts are answered; by default the constitution's own.
-        judge: who compares: by default the model; another one, or `http://HOST/v1#MODEL`.
-        steps: batches of prompts.
-        batch: prompts in one step.
-        max_new_tokens: longest answer, in tokens.
         temperature: answers are sampled at.
         least: preferences nearer to 1/2 than this are left out.
     """
 
-    model: str = "smollm2"
-    constitution: str = ""
-    prompts: str = ""
-    judge: str = ""
-    steps: int = 8
-    batch: int = 16
-    max_new_tokens: int = 96
     temperature: float = 1.0
     least: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what can't be made with."""
-        check_fields(self, at_least={1: "steps batch max_new_tokens", 0: "least"}, above={0: "temperature"})
+        super().__post_init__()
+        check_fields(self, at_least={0: "least"}, above={0: "temperature"})
         if self.least >= 0.5:
             raise UserError(f"least is {self.least}; no preference is further from 1/2 than 1/2")
 
     def train(self, run: Run) -> None:
         """Make the preferences in a run."""
-        principles = load_constitution(self.constitution)
-        task = prompts_of(self.prompts, principles, run.seed)
-        policy = load_policy(self.model, learning_rate=0.0)
-        judge = load_judge(self.judge, record=run.folder / ANSWERS, policy=lambda: policy)
+        principles, task, policy, judge = self.begin(run)
         made = Rows(run, PREFERENCES)
 
         for step in run.resume(self.steps, rows=made):
