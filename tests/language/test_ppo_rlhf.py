@@ -11,8 +11,8 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language.advantages import whitened
-from rlhub.language.ppo_rlhf import PPORLHF, Steering, token_rewards, with_imitation
+from rlhub.language.advantages import token_rewards, whitened
+from rlhub.language.ppo_rlhf import PPORLHF, Steering, with_imitation
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.scorer import read_head
 from rlhub.language.update import Batch, score_all

@@ -105,3 +105,23 @@ def whitened(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"], *, centre
     variance = ((x - mean).square() * mask).sum() / count
     scaled = (x - mean) * torch.rsqrt(variance + 1e-8)
     return (scaled if centre else scaled + mean) * mask
+
+
+def token_rewards(
+    divergence: Float[Tensor, "completions tokens"],
+    scores: Float[Tensor, " completions"],
+    mask: Bool[Tensor, "completions tokens"],
+    *,
+    kl: float,
+) -> Float[Tensor, "completions tokens"]:
+    """r_t = - kl (log pi(y_t) - log pi_ref(y_t)), and the answer's score at its last token; answers without tokens have none.
+
+    Args:
+        divergence: log pi - log pi_ref of each token.
+        scores: each answer's.
+        mask: True at its tokens.
+        kl: beta.
+    """
+    rewards = -kl * divergence * mask
+    last = (mask.sum(1) - 1).clamp(min=0)
+    return rewards.scatter_add(1, last[:, None], torch.where(mask.any(1), scores, 0.0)[:, None])

@@ -17,7 +17,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.returns import clipped_value_error, generalised_advantages
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.advantages import whitened
+from rlhub.language.advantages import token_rewards, whitened
 from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
@@ -257,26 +257,6 @@ class Steering:
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Restore it."""
         self.coefficient = state["coefficient"]
-
-
-def token_rewards(
-    divergence: Float[Tensor, "completions tokens"],
-    scores: Float[Tensor, " completions"],
-    mask: Bool[Tensor, "completions tokens"],
-    *,
-    kl: float,
-) -> Float[Tensor, "completions tokens"]:
-    """r_t = - kl (log pi(y_t) - log pi_ref(y_t)), and the answer's score at its last token; answers without tokens have none.
-
-    Args:
-        divergence: log pi - log pi_ref of each token.
-        scores: each answer's.
-        mask: True at its tokens.
-        kl: beta.
-    """
-    rewards = -kl * divergence * mask
-    last = (mask.sum(1) - 1).clamp(min=0)
-    return rewards.scatter_add(1, last[:, None], torch.where(mask.any(1), scores, 0.0)[:, None])
 
 
 def with_imitation(batch: Batch, shown: list[Group], *, weight: float) -> Batch:

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.advantages import group_advantages, whitened
+from rlhub.language.advantages import group_advantages, token_rewards, whitened
 from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
-from rlhub.language.ppo_rlhf import token_rewards
 from rlhub.language.sampling import Sampling
 from rlhub.language.update import Batch, Terms, load_reference
 
