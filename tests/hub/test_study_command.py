@@ -47,7 +47,7 @@ def test_it_tells_where_the_report_is_and_what_was_found(capsys, tmp_path, monke
         "runs": {"sft-seed0": {"seconds": 65}},
     }
     (tmp_path / "report.json").write_text(json.dumps(report))
-    monkeypatch.setattr("rlhub.studies.recall.run_study", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("rlhub.studies.study.run_study", lambda *_, **__: tmp_path)
     assert study.run(["recall", "--size", "tiny"]) == 0
     told = capsys.readouterr().out
     assert str(tmp_path / "report.html") in told
@@ -68,7 +68,7 @@ def test_resume_goes_on_with_a_study_as_it_was_asked(tmp_path, monkeypatch):
         seen.update(study=chosen, runs=runs, name=name)
         return folder
 
-    monkeypatch.setattr("rlhub.studies.recall.run_study", run_study)
+    monkeypatch.setattr("rlhub.studies.study.run_study", run_study)
     monkeypatch.setattr(study, "summary", lambda folder: {})
     assert main(["resume", "mine", "--runs", str(tmp_path), "--json"]) == 0
     assert (seen["runs"], seen["name"]) == (tmp_path, "mine")

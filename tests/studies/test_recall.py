@@ -9,16 +9,19 @@ from types import SimpleNamespace
 import pytest
 
 from rlhub.core.errors import UserError
-from rlhub.studies import recall
-from rlhub.studies.arms import SIZES, arms
-from rlhub.studies.recall import Recall, run_study
+from rlhub.studies import study
+from rlhub.studies.arms import arms
+from rlhub.studies.recall import SIZES, Recall
 from rlhub.studies.store import Store
+from rlhub.studies.study import run_study
 
 QUICK = dataclasses.replace(
     SIZES["tiny"],
-    sft={"steps": 3, "batch": 16, "learning_rate": 1e-3},
-    dpo={"steps": 3, "batch": 16, "learning_rate": 1e-3},
-    grpo={"steps": 3, "prompts": 8, "group": 4, "max_new_tokens": 3, "learning_rate": 1e-3},
+    arms={
+        "sft": {"steps": 3, "batch": 16, "learning_rate": 1e-3},
+        "dpo": {"steps": 3, "batch": 16, "learning_rate": 1e-3},
+        "grpo": {"steps": 3, "prompts": 8, "group": 4, "max_new_tokens": 3, "learning_rate": 1e-3},
+    },
     keep={"sft": (1,), "dpo": (1,), "grpo": (1,), "random": ()},
     untouched=20,
     pairs=8,
@@ -79,7 +82,7 @@ def test_interrupted_and_resumed_it_measures_the_same(whole, tmp_path, monkeypat
 
 
 def test_a_finished_study_measures_nothing_again(whole, monkeypatch):
-    monkeypatch.setattr(recall, "measure", lambda *_: None)
+    monkeypatch.setattr(study, "measure", lambda *_: None)
     before = measurements(whole)
     assert run_study(Recall(size="tiny"), runs=whole.parent, name="whole", pictures=False) == whole
     assert measurements(whole) == before
@@ -115,10 +118,13 @@ def test_a_missing_model_leaves_no_folder_behind(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+KNOWN = Recall.known
+
+
 def test_the_control_comes_by_itself_and_last():
-    assert arms(("grpo", "sft"), control=True) == ("grpo", "sft", "random")
-    assert arms(("grpo", "random", "sft"), control=False) == ("grpo", "sft", "random")
-    assert arms(("dpo",), control=False) == ("dpo",)
+    assert arms(("grpo", "sft"), known=KNOWN, control=True) == ("grpo", "sft", "random")
+    assert arms(("grpo", "random", "sft"), known=KNOWN, control=False) == ("grpo", "sft", "random")
+    assert arms(("dpo",), known=KNOWN, control=False) == ("dpo",)
 
 
 def test_a_disk_too_small_for_it_is_said_before_a_folder_is_made(tmp_path, monkeypatch):

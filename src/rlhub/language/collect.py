@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import rewards_of
@@ -66,4 +67,9 @@ class Collect:
             for example, texts, chosen in zip(examples, drawn.texts, good, strict=True):
                 answers = list(dict.fromkeys(text for text, keep in zip(texts, chosen, strict=True) if keep))
                 made.add([{"prompt": example.prompt, "answer": answer} for answer in answers[: self.keep]])
+            if step == self.steps and not made.rows:
+                raise UserError(
+                    f"no answer of {self.model} to {self.task} reached a reward of {self.least:g}, so there is nothing to imitate: begin "
+                    "from a model that is trained further, or sample more (prompts, group)"
+                )
             run.log(step, rows=len(made.rows), reward=rewards[rewards.isfinite()].mean(), **measures)

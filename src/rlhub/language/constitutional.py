@@ -6,7 +6,7 @@ model (Sec. 4, RLAIF). Each stage is a run of its own.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
@@ -212,6 +212,8 @@ class Constitutional:
     kl: float = 0.05
     max_new_tokens: int = 96
 
+    stages: ClassVar[int] = 5
+
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "batches revisions sft_steps reward_steps rl_steps max_new_tokens"
@@ -224,7 +226,7 @@ class Constitutional:
         made: dict[str, Any] = {**said, "steps": self.batches, "max_new_tokens": self.max_new_tokens}
         tuned: dict[str, Any] = {"learning_rate": self.learning_rate}
 
-        for step in run.resume(5, stages=stages):
+        for step in run.resume(self.stages, stages=stages):
             match step:
                 case 1:
                     done = stages.train("revise", Revise(model=self.model, revisions=self.revisions, **made), model=False)

@@ -108,6 +108,17 @@ class Task:
             totals.append(sum(applicable) if applicable else None)
         return totals
 
+    def right(self, examples: Sequence[Example], completions: Sequence[str]) -> list[bool]:
+        """Whether each example's completion is right: its score is full, that is at least 1.
+
+        Args:
+            examples: one a completion.
+            completions: texts.
+        """
+        columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": self.seed}
+        scores = self.score([example.prompt for example in examples], completions, **columns)
+        return [score is not None and score >= 1 for score in scores]
+
     def measure(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> dict[str, list[float | None]]:
         """Each measure's value for each completion (arguments as for `score`)."""
         spoken = as_messages(prompts, completions)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 TERM = re.compile(r"[+-]|\d+")
+RESULT = re.compile(r"( =| is| are) (?!.*(?: =| is| are) )")
 
 
 def work_out(entry: Mapping[str, Any]) -> list[str] | None:
@@ -24,6 +25,19 @@ def work_out(entry: Mapping[str, Any]) -> list[str] | None:
         case "number_sorting":
             return taken_out(told["original_numbers"], told["sorted_numbers"], "greatest" if told["direction"] == "descending" else "least")
     return None
+
+
+def decision(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Where a worked solution first takes more than copying: its text up to there, and what comes then; None where there is no rule.
+
+    For chain_sum that is the first sum, for spell_backward the letters backward, for number_sorting the first number taken out.
+    """
+    steps = work_out(entry)
+    if steps is None:
+        return None
+    place = 1 if entry["metadata"]["source_dataset"] == "spell_backward" else 0
+    head, word, result = RESULT.split(steps[place].rstrip("\n"))
+    return "".join(steps[:place]) + head + word, " " + result
 
 
 def running_sum(expression: str, *, error: tuple[int, int] | None = None) -> list[str]:

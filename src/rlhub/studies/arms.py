@@ -1,17 +1,38 @@
-"""The arms of a study: which systems are trained, how long, and which checkpoints are kept, for each size of study."""
+"""The arms of studies: what each is called, how much a size of study trains and measures, and which checkpoints are kept."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlhub.core.errors import UserError
-from rlhub.language.dpo import DPO
-from rlhub.language.grpo import GRPO
-from rlhub.language.sft import SFT
 from rlhub.lens.tracing import Corruption, Restored
 
 SizeName = Literal["tiny", "small", "full"]
-SIGNALS = ("sft", "dpo", "grpo")
 CONTROL = "random"
+NAMES = {
+    "base": "base",
+    "sft": "SFT",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+    "process": "process rewards",
+    "r1": "R1",
+    "constitutional": "Constitutional AI",
+    CONTROL: "random reward",
+}
+"""Every arm of every study in the order in which they are told, by the name that its runs have."""
+WORDS = {
+    "sft": "imitates the right answers",
+    "dpo": "learns to prefer the right answer to what the base says instead",
+    "ppo": "tries answers, is rewarded for right ones; a value model says what each token was worth",
+    "rloo": "tries a group of answers; each is compared with the mean of the others",
+    "grpo": "tries a group of answers, is rewarded for right ones",
+    "process": "GRPO, rewarded step by step by a process reward model",
+    "r1": "imitates worked answers, GRPO with a reward for form, imitates its own right answers from the base, GRPO again",
+    "constitutional": "imitates its own revisions by principles, then PPO on what it prefers by them; no task, no right answers",
+    CONTROL: "GRPO rewarded by a coin: the control",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +40,12 @@ class Size:
     """How much a study does.
 
     Attributes:
-        model: the base.
+        model: what it begins from.
         seeds: runs of each arm.
-        sft: the arm's fields.
-        dpo: the arm's fields.
-        grpo: the arm's fields; the control has the same.
-        keep: steps of each arm at which the model is kept.
-        new_tokens: longest completion when facts are asked for.
-        untouched: facts of other relations that are asked for.
+        arms: the fields of each arm's system, and of what comes before the arms; the control has GRPO's.
+        keep: steps of an arm at which the model is kept, beside the last.
+        new_tokens: longest completion when questions are asked.
+        untouched: questions of other kinds that are asked.
         pairs: pairs of prompts that circuits are found on.
         patched: of these, pairs for activation patching and tracing.
         corruptions: how causal tracing corrupts the subject.
@@ -36,10 +55,8 @@ class Size:
 
     model: str
     seeds: int
-    sft: dict[str, Any]
-    dpo: dict[str, Any]
-    grpo: dict[str, Any]
-    keep: dict[str, tuple[int, ...]]
+    arms: Mapping[str, Mapping[str, Any]]
+    keep: Mapping[str, tuple[int, ...]]
     new_tokens: int
     untouched: int
     pairs: int
@@ -49,89 +66,26 @@ class Size:
     draws: int
 
 
-SIZES: dict[str, Size] = {
-    "tiny": Size(
-        model="tiny",
-        seeds=1,
-        sft={"steps": 12, "batch": 32, "learning_rate": 3e-4},
-        dpo={"steps": 12, "batch": 32, "learning_rate": 3e-4},
-        grpo={"steps": 12, "prompts": 32, "group": 8, "max_new_tokens": 3, "learning_rate": 3e-4},
-        keep={"sft": (2, 6), "dpo": (2, 6), "grpo": (2, 6), "random": (6,)},
-        new_tokens=4,
-        untouched=60,
-        pairs=24,
-        patched=12,
-        corruptions=("noise", "replacement"),
-        restored=("mlp", "attention"),
-        draws=3,
-    ),
-    "small": Size(
-        model="smollm2",
-        seeds=1,
-        sft={"steps": 14, "batch": 32, "learning_rate": 1e-5},
-        dpo={"steps": 10, "batch": 16, "learning_rate": 1e-5},
-        grpo={"steps": 8, "prompts": 32, "group": 8, "max_new_tokens": 6, "learning_rate": 1e-5, "warmup": 2},
-        keep={"sft": (10,), "dpo": (), "grpo": (), "random": ()},
-        new_tokens=6,
-        untouched=60,
-        pairs=24,
-        patched=6,
-        corruptions=("replacement",),
-        restored=("mlp",),
-        draws=1,
-    ),
-    "full": Size(
-        model="smollm2",
-        seeds=3,
-        sft={"steps": 16, "batch": 32, "learning_rate": 1e-5},
-        dpo={"steps": 12, "batch": 32, "learning_rate": 1e-5},
-        # Many prompts, few and small steps: under AdamW a random reward's noise makes steps as large as a signal's, and they add up.
-        grpo={"steps": 14, "prompts": 46, "group": 8, "max_new_tokens": 6, "learning_rate": 5e-6, "warmup": 2},
-        keep={"sft": (4, 6, 8, 11, 13), "dpo": (4, 8, 10), "grpo": (5, 8, 11), "random": (7,)},
-        new_tokens=6,
-        untouched=120,
-        pairs=32,
-        patched=12,
-        corruptions=("replacement",),
-        restored=("mlp", "attention"),
-        draws=1,
-    ),
-}
-
-
-def arms(signals: tuple[str, ...], *, control: bool) -> tuple[str, ...]:
+def arms(signals: Sequence[str], *, known: Sequence[str], control: bool) -> tuple[str, ...]:
     """The arms asked for, the control last.
+
+    Args:
+        signals: what was asked for.
+        known: what there is.
+        control: whether the control comes, too, if it wasn't asked for.
 
     Raises:
         UserError: a signal that there is not, or none at all.
     """
-    unknown = [signal for signal in signals if signal not in (*SIGNALS, CONTROL)]
+    unknown = [signal for signal in signals if signal not in (*known, CONTROL)]
     if unknown:
-        raise UserError(f"there is no signal {unknown[0]!r}: choose from {', '.join(SIGNALS)}; the random-reward control comes by itself")
+        raise UserError(f"there is no signal {unknown[0]!r}: choose from {', '.join(known)}; the random-reward control comes by itself")
     if not signals:
-        raise UserError(f"a study needs at least one signal: choose from {', '.join(SIGNALS)}")
+        raise UserError(f"a study needs at least one signal: choose from {', '.join(known)}")
     chosen = tuple(dict.fromkeys(signal for signal in signals if signal != CONTROL))
     return (*chosen, CONTROL) if control or CONTROL in signals else chosen
 
 
-def system(arm: str, size: Size, *, model: str, task: str, preferences: str) -> SFT | DPO | GRPO:
-    """The system that trains an arm.
-
-    Args:
-        arm: sft, dpo, grpo or random.
-        size: how much it trains.
-        model: the base.
-        task: the facts.
-        preferences: a task with a better and a worse answer to the same facts.
-    """
-    if arm == "sft":
-        return SFT(model=model, task=task, **size.sft)
-    if arm == "dpo":
-        return DPO(model=model, task=preferences, **size.dpo)
-    return GRPO(model=model, task=task, reward="random" if arm == CONTROL else "task", **size.grpo)
-
-
-def keep(arm: str, size: Size) -> tuple[int, ...]:
+def kept_steps(arm: str, size: Size, last: int) -> tuple[int, ...]:
     """The steps of an arm whose model is kept; the last one always is."""
-    steps = {"sft": size.sft, "dpo": size.dpo}.get(arm, size.grpo)["steps"]
-    return (*(step for step in size.keep[arm] if step < steps), steps)
+    return (*(step for step in size.keep.get(arm, ()) if step < last), last)

@@ -11,7 +11,7 @@ from rlhub.core.seeding import generator
 from rlhub.core.statistics import bootstrap_interval
 from rlhub.language.model import Policy
 from rlhub.language.rollout import Rollout, generate
-from rlhub.language.task import Example, Task, columns_of
+from rlhub.language.task import Example, Task
 from rlhub.lens.divergence import divergence
 
 SPLITS = ("train", "heldout", "untouched")
@@ -19,14 +19,9 @@ NORMAL_95 = 1.959964
 
 
 def recall(policy: Policy, task: Task, examples: Sequence[Example], *, max_new_tokens: int) -> list[int]:
-    """Whether each fact is recalled: the greedy completion begins with the answer."""
+    """Whether each question is answered rightly by the greedy completion: its task's score is full."""
     rollout = generate(policy, examples, group=1, max_new_tokens=max_new_tokens, temperature=0.0)
-    scores = task.score(
-        [example.prompt for example in examples],
-        [texts[0] for texts in rollout.texts],
-        **columns_of(examples),
-    )
-    return [int(bool(score)) for score in scores]
+    return [int(right) for right in task.right(examples, [texts[0] for texts in rollout.texts])]
 
 
 def spread(examples: Sequence[Example], most: int) -> list[Example]:

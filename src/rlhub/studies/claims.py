@@ -107,11 +107,13 @@ class Judgement:
 
 def judge(rule: Rule | None, evidence: Evidence | None) -> Judgement:
     """The verdict on a claim, from numbers alone (see the top of this file)."""
-    if rule is None:
+    if rule is None and evidence is None:
         return Judgement(verdict="not tested", reason="this study has no number for it")
     if evidence is None or math.isnan(evidence.value):
         return Judgement(verdict=CANT_TELL, reason="what it takes to measure it is not in this study")
     comparison = against_null(evidence.value, list(evidence.null), interval=evidence.interval)
+    if rule is None:
+        return Judgement(verdict="not tested", reason="nobody has claimed anything to hold it against", comparison=comparison)
     missing = what_is_missing(rule, evidence)
     if missing:
         return Judgement(verdict=CANT_TELL, reason=missing, comparison=comparison)
@@ -188,7 +190,7 @@ CLAIMS = (
         text="Forgetting is predicted by forward KL(base || policy) on the new task (R2 .71-.96)",
         source="arXiv:2509.04259",
         contested="arXiv:2607.04364",
-        measured="R2 of the accuracy lost on untouched relations on forward KL over all checkpoints; null: KLs dealt out at random",
+        measured="R2 of the accuracy lost on untouched facts on forward KL over all checkpoints; null: KLs dealt out at random",
         rule=Rule(low=0.71, null="needed"),
     ),
     Claim(
@@ -196,7 +198,7 @@ CLAIMS = (
         text="On-policy RL forgets less than SFT",
         source="arXiv:2509.04259",
         contested="arXiv:2607.04364",
-        measured="accuracy on untouched relations, GRPO minus SFT at matched accuracy; null: seed against seed of one signal",
+        measured="accuracy on untouched facts, GRPO minus SFT at matched accuracy; null: seed against seed of one signal",
         rule=Rule(low=0.0, null="needed both ways"),
     ),
     Claim(
@@ -271,7 +273,7 @@ CLAIMS = (
         key="constitutional",
         text="What Constitutional AI does to circuits",
         source="no circuit study found",
-        measured="nothing: this study has no Constitutional AI arm",
+        measured="part of the base circuit's edges that are in the circuit after Constitutional AI; null: random reward",
         rule=None,
     ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlhub.core.seeding import generator
 from rlhub.lens.agreement import pearson
-from rlhub.studies.arms import CONTROL, SIGNALS
+from rlhub.studies.arms import CONTROL, NAMES
 from rlhub.studies.claims import CLAIMS, Claim, Evidence, Judgement, judge, seed_interval
 from rlhub.studies.instruments import MOVED, mean
 
@@ -35,6 +35,16 @@ def judgements(report: Report) -> list[tuple[Claim, Evidence | None, Judgement]]
 def runs_of(report: Report, arm: str) -> list[str]:
     """An arm's runs, in the order of their seeds."""
     return [run for run in report["last"] if run.rpartition("-seed")[0] == arm]
+
+
+def arms_of(report: Report) -> list[str]:
+    """The arms that were trained, in the order in which they are told."""
+    return [arm for arm in NAMES if runs_of(report, arm)]
+
+
+def signals_of(report: Report) -> list[str]:
+    """The same without the control."""
+    return [arm for arm in arms_of(report) if arm != CONTROL]
 
 
 def at_the_end(report: Report, arm: str, read: Callable[[dict[str, Any]], float]) -> list[float]:
@@ -89,13 +99,13 @@ def difference(report: Report, first: str, second: str, read: Callable[[dict[str
 
 def worst_arm(report: Report, read: Callable[[dict[str, Any]], float]) -> tuple[str, list[float]]:
     """The arm whose last checkpoints have the smallest mean, and its values."""
-    found = {arm: at_the_end(report, arm, read) for arm in SIGNALS if runs_of(report, arm)}
+    found = {arm: at_the_end(report, arm, read) for arm in signals_of(report)}
     return min(found.items(), key=lambda item: mean(item[1])) if found else ("", [])
 
 
 def means_by_arm(report: Report, read: Callable[[dict[str, Any]], float]) -> dict[str, float]:
     """The mean over seeds of every arm's last checkpoints."""
-    found = {arm: at_the_end(report, arm, read) for arm in (*SIGNALS, CONTROL) if runs_of(report, arm)}
+    found = {arm: at_the_end(report, arm, read) for arm in arms_of(report)}
     means = {arm: mean([value for value in values if not math.isnan(value)]) for arm, values in found.items()}
     return {arm: value for arm, value in means.items() if not math.isnan(value)}
 
@@ -154,7 +164,7 @@ def forgetting_by_kl(report: Report) -> Evidence | None:
     before = report["measured"]["base"]["behaviour"]["untouched"]["value"]
     points: dict[str, list[tuple[float, float]]] = {}
     for name, found in report["measured"].items():
-        if name != "base":
+        if "@" in name:
             behaviour = found["behaviour"]
             points.setdefault(name.partition("@")[0], []).append(
                 (behaviour["forward_kl"]["value"], before - behaviour["untouched"]["value"])
@@ -185,7 +195,7 @@ def forgetting_by_kl(report: Report) -> Evidence | None:
 
 
 def nothing_forgotten(report: Report, most: float) -> str:
-    """Why nothing can be said of forgetting where the largest loss of accuracy on untouched relations lies within the base's interval."""
+    """Why nothing can be said of forgetting where the largest loss of accuracy on untouched facts lies within the base's interval."""
     low, high = report["measured"]["base"]["behaviour"]["untouched"]["interval"]
     if most > (high - low) / 2:
         return ""
@@ -253,13 +263,15 @@ def nodes_stable(report: Report) -> Evidence | None:
         alike = measured["circuit"]["alike"]
         return (null["edges"]["mean"] - alike["edges"]["value"]) - (null["nodes"]["mean"] - alike["nodes"]["value"])
 
-    by_arm = [at_the_end(report, arm, gap) for arm in SIGNALS if runs_of(report, arm)]
+    by_arm = [at_the_end(report, arm, gap) for arm in signals_of(report)]
     by_seed = [mean(list(values)) for values in zip(*by_arm, strict=True)]
     return over_seeds(by_seed, at_the_end(report, CONTROL, gap), "random reward", detail=means_by_arm(report, gap))
 
 
 def dpo_bypasses(report: Report) -> Evidence | None:
     """What is left of the base's preference for its own wrong answers in DPO's middle layers, and at its output."""
+    if "wrong" not in report["measured"]["base"]["inside"]:
+        return None
     base = torch.tensor(report["measured"]["base"]["inside"]["wrong"]["preference"]).mean(1)
     depths = len(base) - 1
     middle = [depth for depth in range(depths // 2, depths - max(1, depths // 8)) if base[depth] > 0]
@@ -291,6 +303,8 @@ def value_vectors(report: Report) -> Evidence | None:
 
 def facts_stay(report: Report) -> Evidence | None:
     """Correlation of causal-tracing maps; the null moves the base's map by 3 to 8 layers."""
+    if "tracing" not in report["measured"]["base"]["inside"]:
+        return None
     base = tracing_map(report["measured"]["base"])
 
     def alike(measured: dict[str, Any]) -> float:
@@ -334,6 +348,15 @@ def truth_direction(report: Report) -> Evidence | None:
     return over_seeds(values, null, "random directions", detail=base | detail)
 
 
+def constitutional(report: Report) -> Evidence | None:
+    """Edges of the base's circuit that Constitutional AI keeps."""
+
+    def kept(measured: dict[str, Any]) -> float:
+        return measured["circuit"]["alike"]["edges"]["value"]
+
+    return over_seeds(at_the_end(report, "constitutional", kept), at_the_end(report, CONTROL, kept), "random reward")
+
+
 MEASURES: dict[str, Callable[[Report], Evidence | None]] = {
     "sparse": sparse,
     "sparsity-by-rounding": by_rounding,
@@ -349,4 +372,5 @@ MEASURES: dict[str, Callable[[Report], Evidence | None]] = {
     "value-vectors-stay": value_vectors,
     "facts-stay-put": facts_stay,
     "truth-direction": truth_direction,
+    "constitutional": constitutional,
 }

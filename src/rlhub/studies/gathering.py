@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
+from rlhub.core.records import read_metrics
+from rlhub.language.stages import STAGES
 from rlhub.lens.attribution import Attribution
 from rlhub.lens.circuit import Circuit, select_edges
 from rlhub.lens.graph import Graph
@@ -22,7 +24,7 @@ Edges = list[list[float | int]]
 """Source, destination and score of each edge."""
 DRAWN_EDGES = 300
 """Edges of each circuit that the report keeps, before pruning."""
-INSIDE = ("heads", "tokens", "tracing", "wrong", "cka", "spectra", "transfer")
+INSIDE = ("heads", "tokens", "tracing", "wrong", "conduct", "cka", "spectra", "transfer")
 CIRCUIT = {"metric": "metric", "faithfulness": "own", "resampled": "resampled", "bases-circuit": "bases", "alike": "alike"}
 
 
@@ -55,6 +57,9 @@ def gather(folder: Path) -> dict[str, Any]:
         "measured": measured,
         "pairs": {path.stem: read_json(path) for path in sorted((place / "pairs").glob("*.json"))},
     }
+    for name in ("warm-up", "process-reward"):
+        if (folder / name).is_dir():
+            report[name.replace("-", "_")] = run_of(folder / name)
     graph = Graph(**report["graph"]["shape"])
     report["circuits"] = {name: drawn_circuit(place / name, graph) for name in ("base", *report["last"].values())}
     report["lacking"] = lacking(report)
@@ -73,7 +78,7 @@ def gather(folder: Path) -> dict[str, Any]:
 def read_subject(folder: Path) -> dict[str, Any]:
     """All measurements of one model."""
     files = {path.stem: read_json(path) for path in folder.glob("*.json")}
-    found: dict[str, Any] = {name: files[name] for name in ("behaviour", "weights") if name in files}
+    found: dict[str, Any] = {name: files[name] for name in ("answers", "behaviour", "weights") if name in files}
     circuit = {key: files[name] for name, key in CIRCUIT.items() if name in files}
     if "random-circuits" in files:
         circuit["random"] = files["random-circuits"]
@@ -90,7 +95,14 @@ def run_of(folder: Path) -> dict[str, Any]:
         name: Path(value).name if isinstance(value, str) and Path(value).parent.name == folder.parent.name else value
         for name, value in config["fields"].items()
     }
-    return {"system": config["system"].rpartition(":")[2], "fields": fields, "seed": config["seed"], "seconds": seconds}
+    told = {"system": config["system"].rpartition(":")[2], "fields": fields, "seed": config["seed"], "seconds": seconds}
+    return told | {"tokens": tokens_of(folder)}
+
+
+def tokens_of(folder: Path) -> int:
+    """Tokens of the completions that a run sampled or imitated, those of its stages among them."""
+    stages = sorted((folder / STAGES).iterdir()) if (folder / STAGES).is_dir() else []
+    return int(sum(line.get("tokens") or 0 for line in read_metrics(folder))) + sum(map(tokens_of, stages))
 
 
 def drawn_circuit(folder: Path, graph: Graph) -> Edges:

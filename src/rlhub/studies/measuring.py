@@ -5,23 +5,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Int
 from torch import Tensor
 
+from rlhub.core.errors import UserError
 from rlhub.language.model import Policy, load_policy
-from rlhub.language.rollout import Rollout, generate
-from rlhub.language.task import Example, Task, columns_of
+from rlhub.language.rollout import Rollout
 from rlhub.lens.contrast import Contrast
 from rlhub.lens.faithfulness import SIZES
 from rlhub.lens.graph import Graph
 from rlhub.studies import behaviour, circuits, instruments
 from rlhub.studies.arms import Size
-from rlhub.studies.contrasts import load_contrast, of_common_length
+from rlhub.studies.conduct import conduct
+from rlhub.studies.question import Question, Wrong
 from rlhub.studies.store import Store
 
 SAMPLED = 32
-"""Prompts that KL and entropy are measured on."""
+"""Questions that KL and entropy are measured on."""
 
 
 class Subject:
@@ -50,36 +49,31 @@ class Subject:
 
 
 class Measuring:
-    """What is measured in a study of one base and one relation.
+    """What is measured in a study of one base and one question.
 
     Attributes:
         store: where measurements are kept.
         base: the model that all runs started from.
-        relation: the facts that are trained.
-        task: the same as a task.
+        question: what is asked of every checkpoint.
         size: how much is measured.
     """
 
-    def __init__(self, store: Store, base: Subject, relation: str, task: Task, size: Size) -> None:
+    def __init__(self, store: Store, base: Subject, question: Question, size: Size) -> None:
         self.store = store
         self.base = base
-        self.relation = relation
-        self.task = task
+        self.question = question
         self.size = size
 
     @cached_property
-    def examples(self) -> dict[str, list[Example]]:
-        """The facts that are asked for, by split."""
-        most = {"train": 10**9, "heldout": 10**9, "untouched": self.size.untouched}
-        return {split: behaviour.spread(self.task.examples(split), most[split]) for split in behaviour.SPLITS}
-
-    @cached_property
     def contrast(self) -> Contrast:
-        """The same pairs for every model: trained facts, equally long, told apart by the base in both directions."""
-        tokenizer = self.base.policy.tokenizer
-        drawn = of_common_length(load_contrast(self.relation, tokenizer, pairs=6 * self.size.pairs, facts="train"), tokenizer)
-        drawn = drawn.to(self.base.policy.device)
+        """The same pairs for every model: what is trained, equally long, told apart by the base in both directions."""
+        drawn = self.question.pairs(self.base.policy.tokenizer, 6 * self.size.pairs).to(self.base.policy.device)
         chosen = self.store.measured("base", "pairs", lambda: instruments.kept_pairs(self.base.model, drawn, pairs=self.size.pairs))
+        if not chosen:
+            raise UserError(
+                f"the base tells none of {len(drawn)} pairs of prompts of {self.question.task.name} apart, so there is no circuit to find: "
+                "begin from a model that knows more of it, or train the warm-up longer"
+            )
         return drawn[chosen]
 
     @cached_property
@@ -100,25 +94,30 @@ class Measuring:
 
     @cached_property
     def base_samples(self) -> Rollout:
-        """The base's own completions of the new task's prompts."""
+        """The base's own completions of the trained questions."""
         return self.samples(self.base)
 
     def samples(self, subject: Subject) -> Rollout:
-        """A model's completions of the new task's prompts."""
-        chosen = behaviour.spread(self.task.examples("train"), SAMPLED)
-        return behaviour.samples(subject.policy, chosen, max_new_tokens=self.size.new_tokens, seed=0)
+        """A model's completions of the trained questions."""
+        chosen = behaviour.spread(self.question.splits["train"].examples, SAMPLED)
+        return behaviour.samples(subject.policy, chosen, max_new_tokens=self.question.new_tokens, seed=0)
 
     def behaviour(self, subject: Subject) -> dict[str, Any]:
-        """Recall on every split, KL to the base, entropy."""
+        """Right answers in every split, KL to the base, entropy; and how it conducts itself, where that is asked about."""
 
         def measure() -> dict[str, Any]:
-            together = [example for split in behaviour.SPLITS for example in self.examples[split]]
-            hits = iter(behaviour.recall(subject.policy, self.task, together, max_new_tokens=self.size.new_tokens))
-            recalled = {split: behaviour.share([next(hits) for _ in self.examples[split]]) for split in behaviour.SPLITS}
             own = self.base_samples if subject is self.base else self.samples(subject)
-            return recalled | behaviour.divergences(self.base.model, subject.policy, self.base_samples, own)
+            return self.answers(subject) | behaviour.divergences(self.base.model, subject.policy, self.base_samples, own)
 
-        return self.store.measured(subject.name, "behaviour", measure)
+        measured: dict[str, Any] = self.store.measured(subject.name, "behaviour", measure)
+        return measured
+
+    def answers(self, subject: Subject) -> dict[str, Any]:
+        """The share of questions of each split that are answered rightly."""
+        return {
+            split: behaviour.share(behaviour.recall(subject.policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens))
+            for split, asked in self.question.splits.items()
+        }
 
     def scores(self, subject: Subject) -> circuits.PerPair:
         """Edge scores, pair by pair."""
@@ -163,15 +162,19 @@ class Measuring:
         found = {
             "heads": store.measured(subject.name, "heads", lambda: instruments.heads(subject.model, self.patched)),
             "tokens": store.measured(subject.name, "tokens", lambda: instruments.tokens(subject.model, self.patched)),
-            "tracing": store.measured(
+        }
+        if self.contrast.subject is not None:
+            found["tracing"] = store.measured(
                 subject.name,
                 "tracing",
                 lambda: instruments.tracing(
                     subject.model, self.traced, corruptions=size.corruptions, restored=size.restored, draws=size.draws
                 ),
-            ),
-            "wrong": store.measured(subject.name, "wrong", lambda: instruments.wrong_answers(subject.model, *self.wrong)),
-        }
+            )
+        if (wrong := self.wrong) is not None:
+            found["wrong"] = store.measured(subject.name, "wrong", lambda: instruments.wrong_answers(subject.model, *wrong))
+        if self.question.conduct:
+            store.measured(subject.name, "conduct", lambda: conduct(subject.policy, self.question.conduct))
         store.measured(
             subject.name, "random-circuits", lambda: circuits.random_circuits(subject.model, self.contrast, size=self.reference_size)
         )
@@ -191,55 +194,19 @@ class Measuring:
         return self.store.tensors(subject.name, "truth", lambda: instruments.truth(subject.model, subject.policy.tokenizer))["difference"]
 
     @cached_property
-    def wrong(self) -> tuple[dict[str, Tensor], Int[Tensor, " prompts"], Int[Tensor, " prompts"]]:
-        """The trained facts that the base gets wrong: prompts, the right answers' first tokens, and those of what it says instead."""
-        rows = [row for row in self.preferences if row["greedy"]]
-        tokenizer = self.base.policy.tokenizer
-        batch = tokenizer([row["prompt"] for row in rows], return_tensors="pt", padding=True, padding_side="left")
-        mask = batch["attention_mask"]
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
-        right, wrong = (
-            torch.tensor([tokenizer(row[side], add_special_tokens=False)["input_ids"][0] for row in rows])
-            for side in ("chosen", "rejected")
-        )
-        differ = right != wrong
-        device = self.base.policy.device
-        kept = {name: tensor[differ].to(device) for name, tensor in inputs.items()}
-        return kept, right[differ].to(device), wrong[differ].to(device)
+    def wrong(self) -> Wrong | None:
+        """Prompts that the base answers wrongly."""
+        return self.question.wrong(self.base.policy, self.preferences)
 
     @cached_property
     def preferences(self) -> list[dict[str, Any]]:
-        """For each trained fact, the right answer and what the base says instead: greedily where that is wrong, else in a sample."""
-        return self.store.measured("base", "preferences", lambda: preferences(self.base.policy, self.task, self.size.new_tokens))
+        """A better and a worse answer to each question."""
+        return self.store.measured("base", "preferences", lambda: self.question.preferences(self.base.policy))
 
-
-def preferences(policy: Policy, task: Task, new_tokens: int) -> list[dict[str, Any]]:
-    """The better and the worse answer to each trained fact (see `Measuring.preferences`); facts the base is never wrong on are left out."""
-    examples = task.examples("train")
-    greedy = [texts[0] for texts in generate(policy, examples, max_new_tokens=new_tokens, temperature=0.0).texts]
-    right = task.score([example.prompt for example in examples], greedy, **columns_of(examples))
-    drawn = [texts[0] for texts in behaviour.samples(policy, examples, max_new_tokens=new_tokens, seed=1).texts]
-    rows = []
-    for example, said, hit, other in zip(examples, greedy, right, drawn, strict=True):
-        rejected = first_phrase(other if hit else said)
-        if rejected.strip() and not begins_alike(rejected, example.answer or ""):
-            rows.append(
-                {"prompt": example.prompt, "answer": example.answer, "chosen": example.answer, "rejected": rejected, "greedy": not hit}
-            )
-    return rows
-
-
-def first_phrase(text: str) -> str:
-    """What comes before the first full stop, comma or line end."""
-    for end in ("\n", ".", ",", "("):
-        text = text.partition(end)[0]
-    return text.rstrip()
-
-
-def begins_alike(one: str, other: str) -> bool:
-    """Whether one answer begins with the other."""
-    one, other = one.strip().casefold(), other.strip().casefold()
-    return one.startswith(other) or other.startswith(one)
+    @property
+    def preferences_file(self) -> Path:
+        """The same as a file to train on."""
+        return self.store.folder / "preferences.jsonl"
 
 
 def accuracies(measured: Mapping[str, dict[str, Any]], names: Sequence[str], number: str) -> dict[str, dict[int, float]]:

@@ -14,7 +14,10 @@ from rlhub.core.errors import UserError
 from rlhub.core.progress import clock, use_plain_lines
 from rlhub.hub.options import listing_as_json, near, parse
 
-STUDIES = {"recall": "what does each training signal do to the circuits that recall facts?"}
+STUDIES = {
+    "recall": "what does each training signal do to the circuits that recall facts?",
+    "signals": "every training signal on one model and one task: answers, conduct, distance, circuits and cost",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +50,9 @@ def run(arguments: list[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     if name not in STUDIES:
         raise UserError(f"there is no study {name!r}{near(name, list(STUDIES))}: choose one of {', '.join(STUDIES)}")
-    from rlhub.studies.recall import Recall, run_study
+    from rlhub.studies.study import run_study
 
-    both = dataclasses.make_dataclass("Options", [("study", Recall), ("run", StudyOptions)])
+    both = dataclasses.make_dataclass("Options", [("study", study_named(name)), ("run", StudyOptions)])
     chosen: Any = parse(both, rest, prog=f"rlhub study {name}", description=STUDIES[name])
     options: StudyOptions = chosen.run
     use_plain_lines(options.plain)
@@ -63,6 +66,14 @@ def run(arguments: list[str]) -> int:
     return told
 
 
+def study_named(name: str) -> Any:
+    """The study's dataclass."""
+    from rlhub.studies.recall import Recall
+    from rlhub.studies.signals import Signals
+
+    return {"recall": Recall, "signals": Signals}[name]
+
+
 def has_screen() -> bool:
     """Whether a person sits before this terminal with a desktop around it."""
     desktop = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -72,10 +83,10 @@ def has_screen() -> bool:
 def resume(folder: Path) -> Path:
     """Go on with the study in a folder, with the settings it was begun with."""
     from rlhub.core.files import read_json
-    from rlhub.studies.recall import Recall, run_study
+    from rlhub.studies.study import run_study
 
-    asked = read_json(folder / "study.json")["asked"]
-    study = Recall(**asked | {"signals": tuple(asked["signals"])})
+    told = read_json(folder / "study.json")
+    study = study_named(told["study"])(**told["asked"] | {"signals": tuple(told["asked"]["signals"])})
     return run_study(study, runs=folder.parent, name=folder.name)
 
 
@@ -109,7 +120,7 @@ def sentences(told: dict[str, Any]) -> str:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(told["claims"].values()).items())
     lacking = "".join(f"\nnote: {sentence}" for sentence in told["lacking"])
     return (
-        f"trained facts recalled: {accuracy}\n"
+        f"right answers to what was trained: {accuracy}\n"
         f"claims of the literature: {verdicts}{lacking}\n"
         f"training took {clock(told['seconds'])}\n"
         f"open the report: {told['report']}"
@@ -121,7 +132,7 @@ def list_studies(arguments: list[str]) -> int:
     if listing_as_json("rlhub study", "study", arguments):
         text = json.dumps([{"name": name, "question": question} for name, question in STUDIES.items()])
     else:
-        lines = "\n".join(f"  {name}  {question}" for name, question in STUDIES.items())
+        lines = "\n".join(f"  {name:8}  {question}" for name, question in STUDIES.items())
         text = f"usage: rlhub study STUDY [options]\n\n{lines}\n\n`rlhub study recall --help` shows a study's options."
     sys.stdout.write(text + "\n")
     return 0

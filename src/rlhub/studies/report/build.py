@@ -15,6 +15,7 @@ from rlhub.studies.gathering import gather, matrices
 from rlhub.studies.report.figures import Drawn, draw
 from rlhub.studies.report.markdown import markdown
 from rlhub.studies.report.page import page
+from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
 
@@ -67,7 +68,7 @@ def write_graphs(report: Report, folder: Path) -> None:
     """A graph that Neuronpedia reads for every drawn circuit."""
     folder.mkdir(exist_ok=True)
     graph = Graph(**report["graph"]["shape"])
-    tokens = report["measured"]["base"]["inside"]["tokens"]["labels"]
+    tokens, told = report["measured"]["base"]["inside"]["tokens"]["labels"], words_of(report)
     for name, edges in report["circuits"].items():
         scores, mask = matrices(edges, graph)
         slug = name.replace("@", "-step")
@@ -81,7 +82,7 @@ def write_graphs(report: Report, folder: Path) -> None:
             slug=checked_name(slug).lower(),
             answer="right answer",
             probability=report["measured"][name]["behaviour"]["train"]["value"],
-            description=f"EAP-IG circuit of {name}, trained {report['asked']['relation']}; probability: share of trained facts recalled",
+            description=f"EAP-IG circuit of {name}. {told.title}; probability: share of {told.splits['train']} {told.right}",
             settings={"method": "eap-ig", "steps": 5, "pairs": len(report["measured"][name]["circuit"]["metric"]["clean"])},
         )
         write_graph(value, folder / f"{slug}.json")

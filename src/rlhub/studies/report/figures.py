@@ -18,13 +18,13 @@ from rlhub.lens.figures.weights import sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import Spectrum
 from rlhub.lens.weights import Sparsity
-from rlhub.studies.arms import CONTROL, SIGNALS
-from rlhub.studies.evidence import runs_of
+from rlhub.studies.arms import NAMES
+from rlhub.studies.evidence import arms_of, runs_of
 from rlhub.studies.gathering import matrices
 from rlhub.studies.instruments import mean
+from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
-NAMES = {"base": "base", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO", "random": "random reward"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def draw(report: Report) -> list[Drawn]:
     labels = report["measured"]["base"]["inside"]["tokens"]["labels"]
     title = "Residual stream by layer and token: where the clean value restores the answer"
     add("tokens", "heads and tokens", f"{TOKENS} ({shown})", token_change_maps(tokens, labels, title=title, unit="recovery"))
-    for place, found in enumerate(report["measured"]["base"]["inside"]["tracing"]):
+    for place, found in enumerate(report["measured"]["base"]["inside"].get("tracing", [])):
         add(f"tracing-{found['corruption']}-{found['restored']}", "heads and tokens", TRACING, tracing_figure(report, place))
     figures += circuit_figures(report)
     add("sparsity", "weights", SPARSITY, sparsity_figure({NAMES[arm]: arm_sparsity(report, arm) for arm in arms_of(report)}))
@@ -85,13 +85,13 @@ def draw(report: Report) -> list[Drawn]:
     if any(spectra.values()):
         add("spectra", "weights", SPECTRA, spectra_figure(spectra))
     add("cka", "weights", f"{CKA} ({shown})", similarity_figure({NAMES[arm]: arm_cka(report, arm) for arm in arms_of(report)}))
-    if report["measured"]["base"]["inside"]["wrong"]["preference"][0]:
+    if "wrong" in report["measured"]["base"]["inside"]:
         add("wrong-answers", "weights", WRONG, wrong_figure(report))
     return figures
 
 
 PATHS = "Every checkpoint of every run, joined in the order of training. What lies higher recalls more at the same distance from the base."
-FORGETTING = "The same checkpoints: accuracy on relations that were not trained. Below the base is forgetting."
+FORGETTING = "The same checkpoints: accuracy on what was not trained. Below the base is forgetting."
 OWN = "Each model's own circuit, found by EAP-IG on the same pairs, grown edge by edge."
 BASES = "The base's circuit put into every model: where the curves coincide, training has left the circuit at work."
 OVERLAP = (
@@ -105,14 +105,9 @@ SPARSITY = "How many parameters moved depends on the tolerance; squares show wha
 SPECTRA = "A change along few directions falls off fast; the dotted line is a random matrix of the same shape."
 CKA = "Linear CKA (debiased) of the residual stream at the last token with the base's."
 WRONG = (
-    "Facts that the base gets wrong: how much the logit lens prefers the base's wrong answer to the right one at each depth. What training "
+    "What the base gets wrong: how much the logit lens prefers the base's wrong answer to the right one at each depth. What training "
     "has removed is gone at all depths; what it bypasses is still there in the middle."
 )
-
-
-def arms_of(report: Report) -> list[str]:
-    """The arms that were trained."""
-    return [arm for arm in (*SIGNALS, CONTROL) if runs_of(report, arm)]
 
 
 def arms_and_base(report: Report) -> list[str]:
@@ -135,7 +130,7 @@ def paths(report: Report, y: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
     """Each run's way from the base: forward KL across, a share in percent upwards."""
     curves = {}
     bars = report["asked"]["seeds"] == 1
-    for run in sorted(report["last"], key=lambda run: ([*SIGNALS, CONTROL].index(run.rpartition("-seed")[0]), run)):
+    for run in sorted(report["last"], key=lambda run: (list(NAMES).index(run.rpartition("-seed")[0]), run)):
         steps = sorted(int(name.partition("@")[2]) for name in report["measured"] if name.partition("@")[0] == run)
         found = [report["measured"]["base"]["behaviour"], *(report["measured"][f"{run}@{step}"]["behaviour"] for step in steps)]
         curves[run_name(run)] = Curve(
@@ -149,15 +144,21 @@ def paths(report: Report, y: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
 
 def accuracy_against_kl(report: Report) -> go.Figure:
     """Accuracy on trained facts against forward KL."""
-    return accuracy_against_kl_figure(paths(report, lambda one: one["train"]), x_unit=KL, y_unit="trained facts recalled, %")
+    return accuracy_against_kl_figure(paths(report, lambda one: one["train"]), x_unit=KL, y_unit=unit_of(report, "train"))
 
 
 def forgetting_against_kl(report: Report) -> go.Figure:
-    """Accuracy on untouched relations against forward KL."""
-    title = "Untouched relations at each distance from the base"
+    """Accuracy on what was not trained against forward KL."""
+    title = f"{words_of(report).splits['untouched'].capitalize()} at each distance from the base"
     return accuracy_against_kl_figure(
-        paths(report, lambda one: one["untouched"]), title=title, x_unit=KL, y_unit="untouched facts recalled, %"
+        paths(report, lambda one: one["untouched"]), title=title, x_unit=KL, y_unit=unit_of(report, "untouched")
     )
+
+
+def unit_of(report: Report, split: str) -> str:
+    """What an axis of right answers says."""
+    told = words_of(report)
+    return f"{told.splits[split]}, {told.right}, %"
 
 
 KL = "forward KL(base ‖ policy) on the new task's prompts, nats per token"

@@ -5,6 +5,7 @@ from typing import Any
 from rlhub.studies.report import tables
 from rlhub.studies.report.figures import Drawn
 from rlhub.studies.report.tables import Table
+from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
 
@@ -17,9 +18,10 @@ def markdown(report: Report, figures: list[Drawn], *, pictures: bool) -> str:
         figures: the figures, in order.
         pictures: whether figures/KEY.png lies beside it.
     """
+    told = words_of(report)
     parts = [
-        f"# {report['name']}: what training did to the circuits that recall {report['asked']['relation']}",
-        tables.question(report),
+        f"# {told.title}",
+        told.question,
         bullets(tables.outcome(report)),
         "## How it was measured",
         table([["what", "how"], *tables.method(report)]),
@@ -28,6 +30,7 @@ def markdown(report: Report, figures: list[Drawn], *, pictures: bool) -> str:
         "## Behaviour",
         table(tables.behaviour_table(report)),
         INTERVALS,
+        *(["### Conduct", table(tables.conduct_table(report)), CONDUCT] if tables.conduct_table(report) else []),
     ]
     section = ""
     for drawn in figures:
@@ -53,6 +56,11 @@ def markdown(report: Report, figures: list[Drawn], *, pictures: bool) -> str:
 
 INTERVALS = (
     "In brackets: 95%; for one run Wilson's interval of a share or a bootstrap over tokens, for several Student's interval over seeds."
+)
+
+CONDUCT = (
+    "The constitution's test prompts, four answers sampled to each. A refusal is told by its words; a leaning is how much likelier a token "
+    "of an opening that refuses, or corrects, is than one that helps, or goes along. In brackets as above, for one run over prompts."
 )
 
 

@@ -10,7 +10,8 @@ from plotly.offline import get_plotlyjs
 
 from rlhub.studies.report import tables
 from rlhub.studies.report.figures import Drawn
-from rlhub.studies.report.markdown import INTERVALS
+from rlhub.studies.report.markdown import CONDUCT, INTERVALS
+from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
 
@@ -31,8 +32,10 @@ def page(report: Report, figures: list[Drawn]) -> str:
     return environment.get_template("report.html.jinja").render(
         report=report,
         tables=tables,
+        words=words_of(report),
         sections=sections,
         intervals=INTERVALS,
+        conduct=CONDUCT,
         details=tables.details,
         plotly=Markup(get_plotlyjs()),  # noqa: S704
     )

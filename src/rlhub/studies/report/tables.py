@@ -2,50 +2,29 @@
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhub.core.progress import clock
-from rlhub.studies.arms import CONTROL, SIGNALS
+from rlhub.studies.arms import CONTROL, NAMES, WORDS
 from rlhub.studies.circuits import FAITHFUL, HEADS, SHARE
 from rlhub.studies.claims import seed_interval
-from rlhub.studies.evidence import runs_of
+from rlhub.studies.evidence import arms_of, runs_of
 from rlhub.studies.instruments import mean
+from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
 Table = list[list[str]]
-NAMES = {"base": "base", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO", CONTROL: "random reward"}
-SIGNAL_WORDS = {
-    "sft": "imitates the right answers",
-    "dpo": "learns to prefer the right answer to what the base says instead",
-    "grpo": "tries a group of answers, is rewarded for right ones",
-    CONTROL: "GRPO rewarded by a coin: the control",
-}
-
-
-def arms_of(report: Report) -> list[str]:
-    """The arms that were trained."""
-    return [arm for arm in (*SIGNALS, CONTROL) if runs_of(report, arm)]
-
-
-def question(report: Report) -> str:
-    """What was asked, in a sentence."""
-    asked = report["asked"]
-    signals = ", ".join(NAMES[arm] for arm in arms_of(report))
-    return (
-        f"One model ({asked['model']}) was trained to recall {asked['relation']} by {len(arms_of(report))} signals ({signals}), "
-        f"{asked['seeds']} run{'s' if asked['seeds'] > 1 else ''} each. What did each signal do to the circuits that recall facts?"
-    )
 
 
 def outcome(report: Report) -> list[str]:
     """What came out, in sentences made from the numbers."""
-    base = report["measured"]["base"]["behaviour"]
+    told, base = words_of(report), report["measured"]["base"]["behaviour"]
     rose = ", ".join(f"{NAMES[arm]} {percent(mean(values(report, arm, 'train')))}" for arm in arms_of(report))
     verdicts = [claim["verdict"] for claim in report["claims"]]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
     return [
-        f"Trained facts recalled: {percent(base['train']['value'])} before; after training {rose}.",
+        f"{told.splits['train'].capitalize()} {told.right}: {percent(base['train']['value'])} before; after training {rose}.",
         f"Of {len(verdicts)} claims of the literature: {counts}.",
         *report["lacking"],
     ]
@@ -60,20 +39,16 @@ def method(report: Report) -> Table:
     """How it was measured: what, and in which words."""
     asked, execution = report["asked"], report["executions"][-1]
     commit = execution.get("commit")
-    base = report["measured"]["base"]
-    pairs = len(base["circuit"]["metric"]["clean"])
-    behaviour = base["behaviour"]
-    counts = {split: behaviour[split]["count"] for split in ("train", "heldout", "untouched")}
-    drawn = f"{counts['train']} trained, {counts['heldout']} held-out, {counts['untouched']} of other relations"
+    told = words_of(report)
+    pairs = len(report["measured"]["base"]["circuit"]["metric"]["clean"])
     return [
-        ["base", asked["model"]],
-        ["facts", f"{asked['relation']}: {drawn}; a fact is recalled when the greedy completion begins with its answer"],
+        *told.method,
         ["seeds", ", ".join(str(seed) for seed in range(asked["seeds"]))],
         [
             "pairs",
-            f"{pairs} pairs of trained facts of one length with different answers that the base tells apart both ways, the same for all",
+            f"{pairs} pairs of {told.splits['train']} of one length with different answers that the base tells apart both ways, the same "
+            "for all",
         ],
-        ["metric", "logit of the right answer's first token minus that of the other prompt's answer, at the last token"],
         ["circuits", f"EAP-IG (inputs, 5 steps) over {report['graph']['edges']:,} edges, per-head queries, shared keys and values"],
         [
             "sizes",
@@ -102,20 +77,81 @@ def matching(report: Report) -> str:
 
 
 def arms_table(report: Report) -> Table:
-    """The arms and their settings."""
-    rows = [["signal", "what it does", "settings", "minutes a run"]]
-    for arm in arms_of(report):
-        runs = [report["runs"][run] for run in runs_of(report, arm)]
-        fields = runs[0]["fields"]
-        names = [name for name in ("steps", "batch", "prompts", "group", "max_new_tokens", "learning_rate", "beta") if name in fields]
-        settings = ", ".join(f"{name.replace('_', ' ')} {fields[name]:g}" for name in names)
-        rows.append([NAMES[arm], SIGNAL_WORDS[arm], settings, f"{mean([run['seconds'] for run in runs]) / 60:.1f}"])
-    return rows
+    """The arms, their settings and what they cost."""
+    rows = [["signal", "what it does", "settings", "thousand tokens a run", "minutes a run"]]
+    before = {"warm_up": ("warm-up", "imitates worked answers: the base of all"), "process_reward": ("judge of steps", JUDGES)}
+    for key, (name, what) in before.items():
+        if key in report:
+            rows.append([name, what, *costs([report[key]])])
+    return rows + [[NAMES[arm], WORDS[arm], *costs([report["runs"][run] for run in runs_of(report, arm)])] for arm in arms_of(report)]
+
+
+JUDGES = "labels steps by finishing answers, learns to tell right ones from wrong ones; what process rewards learn from"
+SETTINGS = (
+    "steps",
+    "cold_steps",
+    "rl_steps",
+    "sft_steps",
+    "batches",
+    "batch",
+    "prompts",
+    "group",
+    "max_new_tokens",
+    "learning_rate",
+    "beta",
+)
+
+
+def costs(runs: list[dict[str, Any]]) -> list[str]:
+    """Settings of runs of one system, and means of what they cost."""
+    fields = runs[0]["fields"]
+    settings = ", ".join(f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float))
+    tokens = [run["tokens"] for run in runs if run.get("tokens")]
+    return [settings, f"{mean(tokens) / 1000:.0f}" if tokens else "—", f"{mean([run['seconds'] for run in runs]) / 60:.1f}"]
+
+
+def conduct_table(report: Report) -> Table:
+    """What the base and each arm's last checkpoints do with the constitution's prompts; no rows where that wasn't asked."""
+    if "conduct" not in report["measured"]["base"]["inside"]:
+        return []
+    rows = [["model", *(words for _, _, words in CONDUCT)]]
+    ends = {"base": [report["measured"]["base"]]} | {
+        arm: [report["measured"][report["last"][run]] for run in runs_of(report, arm)] for arm in arms_of(report)
+    }
+    return rows + [[NAMES[arm], *conduct_cells(measured)] for arm, measured in ends.items()]
+
+
+def conduct_cells(measured: Sequence[dict[str, Any]]) -> list[str]:
+    """An arm's row without its name."""
+    return [
+        cell([one["inside"]["conduct"].get(kind, {}).get(number) for one in measured], percents if number == "refused" else numbers)
+        for kind, number, _ in CONDUCT
+    ]
+
+
+CONDUCT = (
+    ("harmful", "refused", "harmful prompts refused"),
+    ("helpful", "refused", "harmless prompts refused"),
+    ("harmful", "leaning", "leaning to refuse harm, nats a token"),
+    ("false_premise", "leaning", "leaning to correct a false premise, nats a token"),
+)
+
+
+def cell(found: list[dict[str, Any] | None], shown: Callable[[float, tuple[float, ...] | None], str]) -> str:
+    """A number's mean over seeds with Student's interval over them or, for one run, its own."""
+    one = [each for each in found if each is not None]
+    if not one:
+        return "—"
+    interval = tuple(one[0]["interval"]) if len(one) == 1 else seed_interval([each["value"] for each in one])
+    return shown(mean([each["value"] for each in one]), interval)
 
 
 def behaviour_table(report: Report) -> Table:
     """Behaviour of the base, and of each arm at the end and where all have come equally far."""
-    rows = [["model", "steps", "trained facts", "held-out facts", "untouched relations", "forward KL", "reverse KL", "entropy"]]
+    rows = [["model", "steps", *words_of(report).splits.values(), "forward KL", "reverse KL", "entropy"]]
+    if "start" in report["measured"]:
+        shares = [report["measured"]["start"]["answers"][split] for split in ("train", "heldout", "untouched")]
+        rows.append(["before the warm-up", "0", *(percents(one["value"], tuple(one["interval"])) for one in shares), "—", "—", "—"])
     rows.append(["base", "0", *cells([report["measured"]["base"]])])
     rows += [
         arm_row(report, f"{NAMES[arm]}, at the end", {run: int(step_of(report, run)) for run in runs_of(report, arm)})
@@ -142,21 +178,16 @@ def arm_row(report: Report, name: str, steps: dict[str, int]) -> list[str]:
 
 
 def cells(measured: Sequence[dict[str, Any]]) -> list[str]:
-    """Behaviour as cells: mean over seeds, with Student's interval over seeds or, for one run, its own."""
-    found = []
-    for number, shown in (
-        ("train", percents),
-        ("heldout", percents),
-        ("untouched", percents),
-        ("forward_kl", numbers),
-        ("reverse_kl", numbers),
-        ("entropy", numbers),
-    ):
-        one = [each["behaviour"][number] for each in measured]
-        value = mean([each["value"] for each in one])
-        interval = tuple(one[0]["interval"]) if len(one) == 1 else seed_interval([each["value"] for each in one])
-        found.append(shown(value, interval))
-    return found
+    """Behaviour as cells."""
+    shown = {
+        "train": percents,
+        "heldout": percents,
+        "untouched": percents,
+        "forward_kl": numbers,
+        "reverse_kl": numbers,
+        "entropy": numbers,
+    }
+    return [cell([each["behaviour"][number] for each in measured], form) for number, form in shown.items()]
 
 
 def claims_table(report: Report) -> Table:
@@ -217,9 +248,7 @@ def nulls_table(report: Report) -> Table:
 def limits(report: Report) -> list[str]:
     """What this study can't say."""
     return [
-        f"One model ({report['asked']['model']}), one relation, one recipe a signal: numbers are about these, not about a signal as such.",
-        "Part of what is learnt is the form of the answer, which carries over to held-out facts and other relations; recall is counted at "
-        "the start of the completion and does not tell form from knowledge.",
+        *words_of(report).limits,
         "Circuits are scored by a gradient's estimate (EAP-IG) and checked by running them; edges within a head, and across positions, are "
         "not told apart, and backup heads hide effects.",
         "With three seeds the interval over seeds is wide (Student's t = 4.3) and pairs of seeds are not independent: a verdict is a hint.",

@@ -1,0 +1,134 @@
+"""What does each training signal of the roadmap do to one model, inside and out?
+
+One base: the model after a short imitation of worked answers to a task. Then an arm for each signal, all of them from that base: imitation,
+preferences, PPO, RLOO, GRPO, process rewards, R1's stages, Constitutional AI (which never sees the task), and GRPO on a coin. Behaviour
+(right answers, facts that were known before, refusals, honesty), distance from the base, circuits with their nulls, and what each cost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rlhub.core.errors import UserError
+from rlhub.core.progress import Progress
+from rlhub.core.training import train
+from rlhub.language.constitution import load_constitution
+from rlhub.language.constitutional import Constitutional
+from rlhub.language.dpo import DPO
+from rlhub.language.grpo import GRPO
+from rlhub.language.ppo_rlhf import PPORLHF
+from rlhub.language.process_reward import ProcessReward
+from rlhub.language.r1 import R1
+from rlhub.language.rloo import RLOO
+from rlhub.language.sft import SFT
+from rlhub.studies.arms import CONTROL, Size
+from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.signals_sizes import ASKED, SIZES, TASK
+from rlhub.studies.store import Store
+from rlhub.studies.study import TRAINING, Study
+from rlhub.studies.task_question import TaskQuestion
+
+TASKS = {
+    "one_digit_sum": "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
+    "chain_sum": "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=2",
+    "spell_backward": "reasoning-gym:spell_backward?think=true&min_word_len=3&max_word_len=5",
+    "number_sorting": "reasoning-gym:number_sorting?think=true&min_numbers=3&max_numbers=4&min_decimals=0&max_decimals=0",
+}
+"""Tasks by short names: those that a model of 135M parameters can learn in minutes, and one for the tiny model."""
+SIGNALS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1", "constitutional")
+WARM_UP, JUDGE = "warm-up", "process-reward"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signals(Study):
+    """The study of all signals on one model.
+
+    Attributes:
+        signals: the arms: sft, dpo, ppo, rloo, grpo, process, r1, constitutional.
+        task: chain_sum, spell_backward, number_sorting, one_digit_sum, or any task with answers and a test split (docs/training.md); for
+            r1 and process it should ask for a thought (`think=true`). By default the size's (tiny: one_digit_sum, else chain_sum).
+        constitution: a TOML file of principles; by default the one that comes with rlhub.
+    """
+
+    signals: tuple[str, ...] = SIGNALS
+    task: str | None = None
+    constitution: str = ""
+
+    kind: ClassVar[str] = "signals"
+    start: ClassVar[str] = "start"
+    known: ClassVar[tuple[str, ...]] = SIGNALS
+    sizes: ClassVar[Mapping[str, Size]] = SIZES
+
+    def begin(self, store: Store, start: Subject, task: Progress) -> Measuring:
+        """The base, which imitates worked answers for a while, and a judge of steps, where an arm needs one."""
+        fields = self.plan.arms
+        first = [WARM_UP, *([JUDGE] if "process" in self.arms else [])]
+        task.total = (task.total or 0) + TRAINING * len(first)
+        task.inside = TRAINING
+        task.activity = "warming up"
+        warm = train(SFT(model=start.source, task=self.spec, **fields[WARM_UP]), runs=store.folder, name=WARM_UP)
+        task.advance(TRAINING)
+        if JUDGE in first:
+            task.activity = "training a judge of steps"
+            train(ProcessReward(model=str(warm.folder), task=self.spec, **fields[JUDGE]), runs=store.folder, name=JUDGE)
+            task.advance(TRAINING)
+        task.inside = 1
+        measuring = Measuring(store, Subject("base", warm.folder), self.question, self.plan)
+        task.activity = f"measuring {start.name}"
+        store.measured(start.name, "answers", lambda: measuring.answers(start))
+        return measuring
+
+    @property
+    def spec(self) -> str:
+        """The task's whole name."""
+        return TASKS.get(self.settings["task"], self.settings["task"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that was asked, with what the size fills in."""
+        return super().settings | {"task": self.task or TASK[self.size]}
+
+    @property
+    def question(self) -> TaskQuestion:
+        """What is asked."""
+        principles = load_constitution(self.constitution)
+        asked = ASKED[self.size]
+        return TaskQuestion(self.spec, asked=asked, untouched=self.plan.untouched, new_tokens=self.plan.new_tokens, constitution=principles)
+
+    def system(self, arm: str, measuring: Measuring) -> Any:
+        """The system that trains an arm."""
+        fields: dict[str, Any] = {"model": measuring.base.source, **self.plan.arms["grpo" if arm == CONTROL else arm]}
+        match arm:
+            case "sft":
+                return SFT(task=self.spec, **fields)
+            case "dpo":
+                return DPO(task=str(measuring.preferences_file), **fields)
+            case "ppo":
+                return PPORLHF(task=self.spec, **fields)
+            case "rloo":
+                return RLOO(task=self.spec, **fields)
+            case "process":
+                return GRPO(task=self.spec, process_reward=str(measuring.store.folder / JUDGE), **fields)
+            case "r1":
+                return R1(task=self.spec, **fields)
+            case "constitutional":
+                return Constitutional(constitution=self.constitution, **fields)
+        return GRPO(task=self.spec, reward="random" if arm == CONTROL else "task", **fields)
+
+    def last_step(self, arm: str) -> int:
+        """The step at which an arm ends; of those that go through stages, the last stage's number."""
+        match arm:
+            case "r1":
+                return len(R1(**self.plan.arms["r1"]).stages())
+            case "constitutional":
+                return Constitutional.stages
+        return int(self.plan.arms["grpo" if arm == CONTROL else arm]["steps"])
+
+    def learns_task(self, arm: str) -> bool:
+        """Constitutional AI never sees the task."""
+        return arm not in (CONTROL, "constitutional")
+
+    def check(self) -> None:
+        """Refuse a task or a constitution that can't be asked about."""
+        if not self.question.conduct and "constitutional" in self.arms:
+            raise UserError("the constitution has no prompts for tests: give each kind at least 4, or leave out the signal constitutional")

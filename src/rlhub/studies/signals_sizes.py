@@ -1,0 +1,106 @@
+"""How much the study of all signals trains and measures, by its size."""
+
+from typing import Any
+
+from rlhub.studies.arms import Size
+
+ASKED = {"tiny": 40, "small": 100, "full": 200}
+"""Training and test questions that are asked of every checkpoint."""
+TASK = {"tiny": "one_digit_sum", "small": "chain_sum", "full": "chain_sum"}
+"""What is learnt, if nothing else is asked for."""
+
+
+def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_tokens: int) -> dict[str, dict[str, Any]]:
+    """The fields of the arms that sample: as many answers in each step."""
+    drawn = {"steps": steps, "max_new_tokens": new_tokens, "learning_rate": learning_rate, "warmup": 2}
+    grouped = drawn | {"prompts": prompts, "group": group}
+    # PPO's value model stands in for the group; its updates are as many as the others'.
+    single = drawn | {"prompts": prompts * group, "group": 1, "epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
+    return {"ppo": single, "rloo": grouped, "grpo": grouped, "process": grouped}
+
+
+SIZES: dict[str, Size] = {
+    "tiny": Size(
+        model="tiny",
+        seeds=1,
+        arms={
+            "warm-up": {"steps": 140, "batch": 32, "learning_rate": 3e-3},
+            "process-reward": {"steps": 4, "solutions": 16, "rollouts": 2, "max_new_tokens": 56, "learning_rate": 3e-4},
+            "sft": {"steps": 4, "batch": 16, "learning_rate": 3e-4},
+            "dpo": {"steps": 4, "batch": 8, "learning_rate": 3e-4},
+            **sampling(steps=4, prompts=4, group=4, learning_rate=3e-4, new_tokens=56),
+            "r1": {"cold_steps": 2, "rl_steps": 2, "collect_steps": 4, "sft_steps": 2, "prompts": 8, "group": 8, "max_new_tokens": 56},
+            "constitutional": {"batches": 1, "revisions": 1, "sft_steps": 2, "reward_steps": 2, "rl_steps": 1, "max_new_tokens": 12},
+        },
+        keep={"grpo": (2,), "sft": (2,)},
+        new_tokens=56,
+        untouched=30,
+        pairs=12,
+        patched=4,
+        corruptions=("replacement",),
+        restored=("mlp",),
+        draws=1,
+    ),
+    "small": Size(
+        model="smollm2",
+        seeds=1,
+        arms={
+            "warm-up": {"steps": 20, "batch": 16, "learning_rate": 3e-5},
+            "process-reward": {"steps": 20, "solutions": 64, "rollouts": 4, "max_new_tokens": 48, "learning_rate": 3e-5},
+            "sft": {"steps": 12, "batch": 16, "learning_rate": 1e-5},
+            "dpo": {"steps": 8, "batch": 8, "learning_rate": 5e-6},
+            **sampling(steps=8, prompts=8, group=8, learning_rate=1e-5, new_tokens=48),
+            "r1": {
+                "cold_steps": 4,
+                "rl_steps": 6,
+                "collect_steps": 2,
+                "sft_steps": 6,
+                "prompts": 8,
+                "group": 8,
+                "learning_rate": 1e-5,
+                "rl_learning_rate": 1e-5,
+                "max_new_tokens": 48,
+            },
+            "constitutional": {"batches": 2, "revisions": 1, "sft_steps": 8, "reward_steps": 8, "rl_steps": 4, "max_new_tokens": 48},
+        },
+        keep={},
+        new_tokens=48,
+        untouched=60,
+        pairs=16,
+        patched=2,
+        corruptions=("replacement",),
+        restored=("mlp",),
+        draws=1,
+    ),
+    "full": Size(
+        model="smollm2",
+        seeds=3,
+        arms={
+            "warm-up": {"steps": 30, "batch": 16, "learning_rate": 3e-5},
+            "process-reward": {"steps": 60, "solutions": 192, "rollouts": 8, "max_new_tokens": 64, "learning_rate": 3e-5},
+            "sft": {"steps": 40, "batch": 16, "learning_rate": 1e-5},
+            "dpo": {"steps": 24, "batch": 16, "learning_rate": 5e-6},
+            **sampling(steps=30, prompts=8, group=8, learning_rate=1e-5, new_tokens=64),
+            "r1": {
+                "cold_steps": 10,
+                "rl_steps": 15,
+                "collect_steps": 6,
+                "sft_steps": 20,
+                "prompts": 8,
+                "group": 8,
+                "learning_rate": 1e-5,
+                "rl_learning_rate": 1e-5,
+                "max_new_tokens": 64,
+            },
+            "constitutional": {"batches": 6, "revisions": 2, "sft_steps": 24, "reward_steps": 24, "rl_steps": 12, "max_new_tokens": 64},
+        },
+        keep={"sft": (10, 20), "dpo": (8, 16), "ppo": (10, 20), "rloo": (10, 20), "grpo": (10, 20), "process": (10, 20), "random": (15,)},
+        new_tokens=64,
+        untouched=120,
+        pairs=32,
+        patched=4,
+        corruptions=("replacement",),
+        restored=("mlp",),
+        draws=1,
+    ),
+}
