@@ -38,7 +38,8 @@ def test_positive_is_blue_negative_red_and_nothing_is_in_the_middle():
 def test_a_signal_has_the_same_colour_in_every_figure_whatever_its_place():
     assert colour_of("grpo seed 1", 5) == colour_of("grpo", 0) == colour_of("runs/GRPO-2", 3)
     assert colour_of("grpo-random", 0) == colour_of("random reward", 4) != colour_of("grpo", 0)
-    assert len({colour_of(name, 0) for name in ("base", "sft", "dpo", "grpo", "random")}) == 5
+    arms = ("base", "SFT", "DPO", "PPO", "RLOO", "GRPO", "process rewards", "R1 seed 1", "Constitutional AI", "random reward")
+    assert len({colour_of(name, 0) for name in arms}) == len(arms)
 
 
 def test_before_and_after_share_their_colours_and_the_difference_has_its_own():

@@ -14,7 +14,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.pairs import check_smoothing, pairs, per_pair, tokens_of, told
 from rlhub.language.preference_losses import Preference, log_ratios, preference_loss
 from rlhub.language.task import load_task
@@ -56,7 +56,7 @@ class DPO(FineTuning):
             groups = pairs(policy, task, task.sample(self.batch, step=step, seed=run.seed), step=step)
             columns = {"reference": reference_logprobs(policy, reference, groups, micro_tokens=self.micro_tokens)}
             metrics = self.change(policy, groups, self.objective, step=step, normaliser=float(len(groups)), columns=columns)
-            run.log(step, **per_pair(metrics, groups), tokens_per_second=tokens_of(groups) / (time.perf_counter() - started))
+            run.log(step, **per_pair(metrics, groups), **pace(tokens_of(groups), started))
 
     def objective(self, scored: Scored, *, reference: Float[Tensor, "completions tokens"]) -> Terms:
         """The losses of a micro-batch's pairs; completions alternate chosen, rejected.

@@ -15,6 +15,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import describe
+from rlhub.language.optimisation import pace
 from rlhub.language.rollout import Rollout
 from rlhub.language.rows import Group
 from rlhub.language.sampling import Sampling
@@ -72,7 +73,7 @@ class ExpertIteration(Sampling):
             # The rate falls within each round, as the answers that are imitated change with it.
             metrics = self.change(policy, groups, imitation, step=within + 1, normaliser=float(max(tokens, 1)))
             metrics["entropy"] /= max(tokens, 1)
-            run.log(step, **metrics, **told, round=turn + 1, tokens_per_second=tokens / (time.perf_counter() - started))
+            run.log(step, **metrics, **told, round=turn + 1, **pace(tokens, started))
 
 
 class Kept:

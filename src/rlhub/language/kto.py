@@ -18,7 +18,7 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.model import Policy, encode
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.preference_losses import kto_loss, log_ratios
 from rlhub.language.rows import Group
 from rlhub.language.sft import response
@@ -68,7 +68,7 @@ class KTO(FineTuning):
             counts = {"desirable": float(desirable.sum()), "undesirable": float((~desirable).sum())}
             means = {f"{name}_reward": metrics.pop(f"{name}_reward") / max(count, 1.0) for name, count in counts.items()}
             tokens = sum(len(group.completions[0]) for group in groups)
-            run.log(step, **metrics, **means, kl=point, tokens_per_second=tokens / (time.perf_counter() - started))
+            run.log(step, **metrics, **means, kl=point, **pace(tokens, started))
 
     def reference_point(self, policy: Policy, reference: PreTrainedModel | None, groups: list[Group]) -> Float[Tensor, ""]:
         """z0 = max(0, mean r(y')) over answers y' to the prompt before in the step (Sec. 4.1)."""

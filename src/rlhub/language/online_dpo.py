@@ -16,6 +16,7 @@ from rlhub.core.system import check_fields
 from rlhub.language.advantages import tied
 from rlhub.language.dpo import DPO
 from rlhub.language.judged import describe
+from rlhub.language.optimisation import pace
 from rlhub.language.pairs import check_smoothing, per_pair
 from rlhub.language.rollout import Rollout
 from rlhub.language.rows import Group
@@ -67,9 +68,8 @@ class OnlineDPO(Sampling):
                 columns=columns,
                 temperature=self.temperature,
             )
-            rate = float(rollout.mask.sum()) / (time.perf_counter() - started)
             means = per_pair(metrics, groups) if groups else metrics
-            run.log(step, **means, **measures, **describe(rollout, scores), pairs=len(groups), tokens_per_second=rate)
+            run.log(step, **means, **measures, **describe(rollout, scores), pairs=len(groups), **pace(int(rollout.mask.sum()), started))
 
 
 def best_and_worst(rollout: Rollout, scores: Float[Tensor, "prompts group"]) -> list[Group]:

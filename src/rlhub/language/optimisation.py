@@ -1,5 +1,6 @@
 """What every system that trains a language model asks alike: how its parameters are changed."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,3 +94,13 @@ class FineTuning(Optimisation):
             weight_decay=self.weight_decay,
             precision=self.precision,
         )
+
+
+def pace(tokens: int, since: float) -> dict[str, float]:
+    """What a step's line in the log says of its completions' tokens.
+
+    Args:
+        tokens: how many there were, sampled or imitated.
+        since: what `time.perf_counter()` said when the step began.
+    """
+    return {"tokens": float(tokens), "tokens_per_second": tokens / (time.perf_counter() - since)}

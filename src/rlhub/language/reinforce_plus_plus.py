@@ -17,6 +17,7 @@ from rlhub.language.advantages import group_advantages, token_rewards, whitened
 from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
+from rlhub.language.optimisation import pace
 from rlhub.language.sampling import Sampling
 from rlhub.language.update import Batch, Terms, load_reference
 
@@ -68,8 +69,14 @@ class ReinforcePlusPlus(Sampling):
                     temperature=self.temperature,
                 )
                 metrics |= {name: metrics[name] / tokens for name in ("entropy", "clipped")}
-            rate = float(rollout.mask.sum()) / (time.perf_counter() - started)
-            run.log(step, **metrics, **measures, **describe(rollout, scores), kl=divergence.sum(1).mean(), tokens_per_second=rate)
+            run.log(
+                step,
+                **metrics,
+                **measures,
+                **describe(rollout, scores),
+                kl=divergence.sum(1).mean(),
+                **pace(int(rollout.mask.sum()), started),
+            )
 
     def advantages(
         self,

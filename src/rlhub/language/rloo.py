@@ -16,6 +16,7 @@ from rlhub.core.system import check_fields
 from rlhub.language.advantages import leave_one_out
 from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
+from rlhub.language.optimisation import pace
 from rlhub.language.sampling import Sampling
 from rlhub.language.update import Batch, Terms, load_reference
 
@@ -67,8 +68,9 @@ class RLOO(Sampling):
                     temperature=self.temperature,
                 )
                 metrics |= {"entropy": metrics["entropy"] / max(metrics.pop("tokens"), 1.0), "clipped": metrics["clipped"] / answers}
-            rate = float(rollout.mask.sum()) / (time.perf_counter() - started)
-            run.log(step, **metrics, **measures, **describe(rollout, scores), kl=divergence.mean(), tokens_per_second=rate)
+            run.log(
+                step, **metrics, **measures, **describe(rollout, scores), kl=divergence.mean(), **pace(int(rollout.mask.sum()), started)
+            )
 
     def objective(self, scored: Scored, *, old: Float[Tensor, "completions tokens"], advantages: Float[Tensor, " completions"]) -> Terms:
         """- min(rho A, clip(rho, 1 - clip, 1 + clip) A) with rho = pi(y) / pi_old(y), the whole answer's.

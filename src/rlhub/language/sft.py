@@ -13,7 +13,7 @@ from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import negative_log_likelihood
 from rlhub.language.model import Policy, encode, encode_completion
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rows import Group
 from rlhub.language.task import Example, load_task
 from rlhub.language.update import Terms
@@ -45,7 +45,7 @@ class SFT(FineTuning):
             tokens = sum(len(answer) for group in groups for answer in group.completions)
             metrics = self.change(policy, groups, imitation, step=step, normaliser=float(max(tokens, 1)))
             metrics["entropy"] /= max(tokens, 1)
-            run.log(step, **metrics, length=tokens / len(groups), tokens_per_second=tokens / (time.perf_counter() - started))
+            run.log(step, **metrics, length=tokens / len(groups), **pace(tokens, started))
 
 
 def imitation(scored: Scored) -> Terms:

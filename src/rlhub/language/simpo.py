@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.pairs import check_smoothing, mean_logprobs, pairs, per_pair, tokens_of, told
 from rlhub.language.preference_losses import simpo_loss
 from rlhub.language.task import load_task
@@ -48,7 +48,7 @@ class SimPO(FineTuning):
             started = time.perf_counter()
             groups = pairs(policy, task, task.sample(self.batch, step=step, seed=run.seed), step=step)
             metrics = self.change(policy, groups, self.objective, step=step, normaliser=float(len(groups)))
-            run.log(step, **per_pair(metrics, groups), tokens_per_second=tokens_of(groups) / (time.perf_counter() - started))
+            run.log(step, **per_pair(metrics, groups), **pace(tokens_of(groups), started))
 
     def objective(self, scored: Scored) -> Terms:
         """The losses of a micro-batch's pairs."""

@@ -31,17 +31,29 @@ DIVERGING = (
 SEQUENTIAL = ((0.0, NEUTRAL), (0.25, "#d1e5f0"), (0.5, "#92c5de"), (0.75, "#4393c3"), (1.0, "#053061"))
 FONT = "Inter, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
-_RUNS = {"base": "#555555", "sft": "#d55e00", "dpo": "#009e73", "grpo": "#0072b2", "random": "#cc79a7", "control": "#cc79a7"}
+_RUNS = {
+    "random": "#cc79a7",
+    "control": "#cc79a7",
+    "sft": "#d55e00",
+    "dpo": "#009e73",
+    "grpo": "#0072b2",
+    "ppo": "#e69f00",
+    "rloo": "#56b4e9",
+    "process": "#6a3d9a",
+    "r1": "#222222",
+    "constitutional": "#8c6d31",
+    "base": "#555555",
+}
 _OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8c6d31", "#6a3d9a")
 
 
 def colour_of(run: str, index: int) -> str:
     """A run's colour: its signal's own where its name tells it ("grpo seed 1" is blue everywhere), else the index-th of the palette."""
-    words = re.findall("[a-z]+", run.lower())
+    words = re.findall("[a-z]+1?", run.lower())
     # "grpo-random" is the control, so that word is looked for first.
-    for name in ("random", "control", "sft", "dpo", "grpo", "base"):
+    for name, colour in _RUNS.items():
         if name in words:
-            return _RUNS[name]
+            return colour
     return _OTHERS[index % len(_OTHERS)]
 
 

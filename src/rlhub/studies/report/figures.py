@@ -25,6 +25,10 @@ from rlhub.studies.instruments import mean
 from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
+BESIDE = 4
+"""Arms that are drawn beside the base in one figure of maps."""
+TELLING = 0.05
+"""A token is drawn where some layer restores this part of the most that any does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +69,7 @@ def draw(report: Report) -> list[Drawn]:
     title = "The base's circuit, run in every model"
     add("bases-circuit", "circuits", f"{BASES} {bands}", faithfulness_figure(bases, edges=edges, title=title))
     add("overlap", "circuits", OVERLAP, overlap_figure(report))
-    heads = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms_and_base(report)}
-    add(
-        "heads",
-        "heads and tokens",
-        f"{HEADS} ({shown})",
-        head_change_maps(heads, title="Attention heads that restore the answer", unit="recovery"),
-    )
-    tokens = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms_and_base(report)}
-    labels = report["measured"]["base"]["inside"]["tokens"]["labels"]
-    title = "Residual stream by layer and token: where the clean value restores the answer"
-    add("tokens", "heads and tokens", f"{TOKENS} ({shown})", token_change_maps(tokens, labels, title=title, unit="recovery"))
-    for place, found in enumerate(report["measured"]["base"]["inside"].get("tracing", [])):
-        add(f"tracing-{found['corruption']}-{found['restored']}", "heads and tokens", TRACING, tracing_figure(report, place))
+    figures += map_figures(report, shown)
     figures += circuit_figures(report)
     add("sparsity", "weights", SPARSITY, sparsity_figure({NAMES[arm]: arm_sparsity(report, arm) for arm in arms_of(report)}))
     add("norms", "weights", "Norm of the change over the norm of the weights, layer by layer.", norm_figure(report))
@@ -99,7 +91,7 @@ OVERLAP = (
     "drawn anew (grey): only what lies outside the grey was changed by training."
 )
 HEADS = "Each head's clean value put into the corrupt run: 1 restores the whole logit difference. Below: the change from the base."
-TOKENS = "The same for the residual stream before each layer, at each token."
+TOKENS = "The same for the residual stream before each layer, at the tokens where it restores anything."
 TRACING = "Causal tracing: how much probability of the right answer comes back when a window of layers is restored at one kind of token."
 SPARSITY = "How many parameters moved depends on the tolerance; squares show what rounding to bfloat16 hides."
 SPECTRA = "A change along few directions falls off fast; the dotted line is a random matrix of the same shape."
@@ -197,14 +189,52 @@ def arm_map(report: Report, arm: str, read: Callable[[dict[str, Any]], list[list
     return torch.stack([torch.tensor(read(end["inside"])) for end in ends(report, arm)]).nanmean(0)
 
 
-def tracing_figure(report: Report, place: int) -> go.Figure:
-    """One kind of causal tracing in every model."""
+def map_figures(report: Report, shown: str) -> list[Drawn]:
+    """Heads, tokens and causal tracing in the base and in a few arms at a time beside it."""
+    drawn: list[Drawn] = []
+    arms = arms_of(report)
+    groups = [arms[start : start + BESIDE] for start in range(0, len(arms), BESIDE)]
+
+    def add(key: str, caption: str, draw_some: Callable[[Sequence[str]], go.Figure]) -> None:
+        for place, group in enumerate(groups):
+            suffix = f"-{place + 1}" if place else ""
+            drawn.append(Drawn(key=key + suffix, section="heads and tokens", caption=caption, figure=draw_some(["base", *group])))
+
+    add("heads", f"{HEADS} ({shown})", lambda arms: heads_figure(report, arms))
+    add("tokens", f"{TOKENS} ({shown})", lambda arms: tokens_figure(report, arms))
+    for place, found in enumerate(report["measured"]["base"]["inside"].get("tracing", [])):
+        add(f"tracing-{found['corruption']}-{found['restored']}", TRACING, lambda arms, place=place: tracing_figure(report, place, arms))  # type: ignore[misc]
+    return drawn
+
+
+def heads_figure(report: Report, arms: Sequence[str]) -> go.Figure:
+    """How much each head restores."""
+    heads = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms}
+    return head_change_maps(heads, title="Attention heads that restore the answer", unit="recovery")
+
+
+def tokens_figure(report: Report, arms: Sequence[str]) -> go.Figure:
+    """How much the residual stream restores at each token, from the first at which a pair's prompts differ on."""
+    tokens = {arm: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms}
+    base = arm_map(report, "base", lambda inside: inside["tokens"]["recovery"])
+    tells = (base.abs() >= TELLING * base.abs().max()).any(0)
+    labels = report["measured"]["base"]["inside"]["tokens"]["labels"]
+    return token_change_maps(
+        {NAMES[arm]: values[:, tells] for arm, values in tokens.items()},
+        [label for label, told in zip(labels, tells.tolist(), strict=True) if told],
+        title="Residual stream by layer and token: where the clean value restores the answer",
+        unit="recovery",
+    )
+
+
+def tracing_figure(report: Report, place: int, arms: Sequence[str]) -> go.Figure:
+    """One kind of causal tracing in some models."""
 
     def effect(inside: dict[str, Any]) -> list[list[float]]:
         return [[math.nan if value is None else value for value in row] for row in inside["tracing"][place]["effect"]]
 
     found = report["measured"]["base"]["inside"]["tracing"][place]
-    maps = {NAMES[arm]: arm_map(report, arm, effect) for arm in arms_and_base(report)}
+    maps = {NAMES[arm]: arm_map(report, arm, effect) for arm in arms}
     there = ~maps["base"].isnan().all(0)
     roles = [role for role, kept in zip(found["roles"], there.tolist(), strict=True) if kept]
     what = {"mlp": "the MLPs", "attention": "attention", "resid": "the residual stream"}[found["restored"]]

@@ -106,7 +106,7 @@ def costs(runs: list[dict[str, Any]]) -> list[str]:
     """Settings of runs of one system, and means of what they cost."""
     fields = runs[0]["fields"]
     settings = ", ".join(f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float))
-    tokens = [run["tokens"] for run in runs if run.get("tokens")]
+    tokens = [float(run["tokens"]) for run in runs if run.get("tokens")]
     return [settings, f"{mean(tokens) / 1000:.0f}" if tokens else "—", f"{mean([run['seconds'] for run in runs]) / 60:.1f}"]
 
 

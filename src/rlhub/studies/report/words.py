@@ -1,6 +1,7 @@
 """What a report says of its own study: title, question, what was asked and how, what it can't say."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlhub.studies.arms import NAMES
@@ -73,10 +74,11 @@ def recall(report: Report) -> Words:
 def signals(report: Report) -> Words:
     """The study of all signals."""
     asked, count = report["asked"], counts(report)
+    task = Path(asked["task"].partition("?")[0]).name
     drawn = f"{count['train']} from the training split, {count['heldout']} from the test split"
     return Words(
-        title=f"One model, every training signal: {asked['task']}",
-        question=f"One model ({asked['model']}), after a short imitation of worked answers to {asked['task']}, was trained "
+        title=f"One model, every training signal: {task}",
+        question=f"One model ({asked['model']}), after a short imitation of worked answers to {task}, was trained "
         f"{each(report)}. What does each signal do to its answers, its conduct and its circuits, and at what cost?",
         splits={"train": "trained questions", "heldout": "held-out questions", "untouched": "capitals, not trained"},
         right="right",

@@ -1,0 +1,113 @@
+"""The study of all signals on the tiny model: what it begins from, what it asks, and that it ends in a report."""
+
+import dataclasses
+import json
+
+import pytest
+
+from rlhub.core.errors import UserError
+from rlhub.core.run import Run
+from rlhub.language.task import load_task
+from rlhub.studies.signals import SIGNALS, SIZES, TASKS, Signals
+from rlhub.studies.study import run_study
+
+QUICK = dataclasses.replace(
+    SIZES["tiny"],
+    arms=SIZES["tiny"].arms
+    | {
+        "warm-up": {"steps": 4, "batch": 16, "learning_rate": 3e-4},
+        "process-reward": {"steps": 2, "solutions": 8, "rollouts": 2, "max_new_tokens": 4, "learning_rate": 3e-4},
+        "sft": {"steps": 2, "batch": 8, "learning_rate": 3e-4},
+        "grpo": {"steps": 2, "prompts": 4, "group": 2, "max_new_tokens": 4, "learning_rate": 3e-4},
+        "process": {"steps": 2, "prompts": 4, "group": 2, "max_new_tokens": 4, "learning_rate": 3e-4},
+    },
+    keep={},
+    new_tokens=4,
+    untouched=10,
+    pairs=4,
+    patched=2,
+)
+ARMS = ("sft", "process", "constitutional")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """Facts as a file with a test split: the tiny model knows some of them, so there is a circuit without a long warm-up."""
+    folder = tmp_path_factory.mktemp("task")
+    examples = [example for example in load_task("facts:capitals").split("train") if example.answer]
+    for name, part in {"train": examples[::2], "test": examples[1::2]}.items():
+        rows = (json.dumps({"prompt": example.prompt, "answer": example.answer}) + "\n" for example in part)
+        (folder / f"{name}.jsonl").write_text("".join(rows))
+    return f"{folder / 'train.jsonl'}?test={folder / 'test.jsonl'}"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, task):
+    asked = Signals(size="tiny", signals=ARMS, task=task)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(SIZES, "tiny", QUICK)
+        patched.setattr("rlhub.studies.signals.ASKED", {"tiny": 12})
+        yield run_study(asked, runs=tmp_path_factory.mktemp("runs"), name="whole", pictures=False)
+
+
+@pytest.fixture(scope="module")
+def report(whole):
+    return json.loads((whole / "report.json").read_text())
+
+
+def test_every_arm_begins_from_the_warmed_up_model(whole):
+    for arm, field in {"sft": "model", "process": "model", "constitutional": "model", "random": "model"}.items():
+        assert Run.open(whole / f"{arm}-seed0").config["fields"][field] == str(whole / "warm-up")
+
+
+def test_process_rewards_come_from_the_judge_that_the_study_trains(whole):
+    assert Run.open(whole / "process-seed0").config["fields"]["process_reward"] == str(whole / "process-reward")
+    assert Run.open(whole / "process-reward").status == "finished"
+
+
+def test_it_tells_answers_before_the_warm_up_conduct_and_cost(report, whole):
+    assert set(report["measured"]["start"]["answers"]) == {"train", "heldout", "untouched"}
+    for arm in (*ARMS, "random"):
+        measured = report["measured"][report["last"][f"{arm}-seed0"]]
+        assert set(measured["inside"]["conduct"]) == {"harmful", "false_premise", "helpful"}
+        assert report["runs"][f"{arm}-seed0"]["tokens"] > 0
+    text = (whole / "report.md").read_text()
+    for words in (
+        "One model, every training signal: one_digit_sum",
+        "before the warm-up",
+        "### Conduct",
+        "judge of steps",
+        "Constitutional AI",
+    ):
+        assert words in text
+
+
+def test_constitutional_ai_is_not_held_against_others_at_equal_accuracy(report):
+    assert "constitutional-seed0" not in report["matched"]["train"]
+    assert "sft-seed0" in report["matched"]["train"]
+
+
+def test_it_has_an_arm_for_each_signal_and_settings_for_all_of_them_in_every_size():
+    for size in SIZES.values():
+        assert {*SIGNALS, "warm-up", "process-reward"} <= set(size.arms)
+
+
+def test_the_task_is_the_sizes_or_the_one_asked_for():
+    assert Signals(size="full").spec == TASKS["chain_sum"]
+    assert Signals(size="tiny", task="spell_backward").spec == TASKS["spell_backward"]
+    assert Signals(task="reasoning-gym:gcd").spec == "reasoning-gym:gcd"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"signals": ("lora",)}, "no signal 'lora'"),
+        ({"task": "reasoning-gym:leg_counting?think=true"}, "have no answers to imitate"),
+        ({"task": "facts:capitals"}, "has no split 'test'"),
+        ({"constitution": "nowhere.toml"}, "can't read the constitution nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_studied_is_said_in_one_sentence_and_leaves_no_folder(fields, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        run_study(Signals(size="tiny", **fields), runs=tmp_path / "runs", pictures=False)
+    assert not (tmp_path / "runs").exists()
