@@ -60,6 +60,8 @@ def gather(folder: Path) -> dict[str, Any]:
     for name in ("warm-up", "process-reward"):
         if (folder / name).is_dir():
             report[name.replace("-", "_")] = run_of(folder / name)
+    if (place / "study" / "search.json").is_file():
+        report["search"] = read_json(place / "study" / "search.json")
     graph = Graph(**report["graph"]["shape"])
     report["circuits"] = {name: drawn_circuit(place / name, graph) for name in ("base", *report["last"].values())}
     report["lacking"] = lacking(report)

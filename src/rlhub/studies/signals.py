@@ -20,10 +20,12 @@ from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.process_reward import ProcessReward
 from rlhub.language.r1 import R1
 from rlhub.language.rloo import RLOO
+from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
 from rlhub.studies.arms import CONTROL, Size
 from rlhub.studies.measuring import Measuring, Subject
-from rlhub.studies.signals_sizes import ASKED, SIZES, TASK
+from rlhub.studies.searching import searched
+from rlhub.studies.signals_sizes import ASKED, SEARCHED, SIZES, TASK
 from rlhub.studies.store import Store
 from rlhub.studies.study import TRAINING, Study
 from rlhub.studies.task_question import TaskQuestion
@@ -36,6 +38,8 @@ TASKS = {
 }
 """Tasks by short names: those that a model of 135M parameters can learn in minutes, and one for the tiny model."""
 SIGNALS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1", "constitutional")
+ANSWERS, WIDTH = 8, 4
+"""Answers to one question that are chosen among, and continuations of each beam."""
 WARM_UP, JUDGE = "warm-up", "process-reward"
 
 
@@ -76,7 +80,23 @@ class Signals(Study):
         measuring = Measuring(store, Subject("base", warm.folder), self.question, self.plan)
         task.activity = f"measuring {start.name}"
         store.measured(start.name, "answers", lambda: measuring.answers(start))
+        if JUDGE in first:
+            task.activity = "searching with the judge"
+            store.measured("study", "search", lambda: self.searched(measuring))
         return measuring
+
+    def searched(self, measuring: Measuring) -> dict[str, Any]:
+        """What the base reaches with more tokens and the judge of steps."""
+        heldout = measuring.question.splits["heldout"]
+        return searched(
+            measuring.base.policy,
+            load_scorer(str(measuring.store.folder / JUDGE), kind=StepScorer, fresh=False),
+            heldout.task,
+            heldout.examples[: SEARCHED[self.size]],
+            answers=ANSWERS,
+            width=WIDTH,
+            max_new_tokens=heldout.new_tokens,
+        )
 
     @property
     def spec(self) -> str:

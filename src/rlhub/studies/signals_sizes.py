@@ -6,6 +6,8 @@ from rlhub.studies.arms import Size
 
 ASKED = {"tiny": 40, "small": 100, "full": 200}
 """Training and test questions that are asked of every checkpoint."""
+SEARCHED = {"tiny": 8, "small": 30, "full": 100}
+"""Test questions that are searched for answers."""
 TASK = {"tiny": "one_digit_sum", "small": "chain_sum", "full": "chain_sum"}
 """What is learnt, if nothing else is asked for."""
 

@@ -14,6 +14,7 @@ from rlhub.lens.compare import Comparison, against_null
 from rlhub.lens.figures.circuit import circuit_change_figure, circuit_figure
 from rlhub.lens.figures.curves import Curve, accuracy_against_kl_figure, faithfulness_figure, null_figure, similarity_figure
 from rlhub.lens.figures.maps import head_change_maps, token_change_maps
+from rlhub.lens.figures.style import INK, colour_of, styled, symbol_of
 from rlhub.lens.figures.weights import sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import Spectrum
@@ -27,6 +28,8 @@ from rlhub.studies.report.words import words_of
 Report = dict[str, Any]
 BESIDE = 4
 """Arms that are drawn beside the base in one figure of maps."""
+GREYS = ("#999999", "#5f5f5f", "#7d7d7d", "#222222", "#444444")
+"""Strategies of search, beside arms, which have colours."""
 TELLING = 0.05
 """A token is drawn where some layer restores this part of the most that any does."""
 
@@ -60,6 +63,8 @@ def draw(report: Report) -> list[Drawn]:
     shown = "mean over seeds" if several else "seed 0"
     add("accuracy-against-kl", "behaviour", PATHS, accuracy_against_kl(report))
     add("forgetting-against-kl", "behaviour", FORGETTING, forgetting_against_kl(report))
+    if "search" in report:
+        add("search", "behaviour", SEARCH, search_figure(report))
     edges = report["graph"]["edges"]
     own = {NAMES[arm]: arm_faithfulness(report, arm, "own") for arm in arms_and_base(report)}
     add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges))
@@ -84,6 +89,10 @@ def draw(report: Report) -> list[Drawn]:
 
 PATHS = "Every checkpoint of every run, joined in the order of training. What lies higher recalls more at the same distance from the base."
 FORGETTING = "The same checkpoints: accuracy on what was not trained. Below the base is forgetting."
+SEARCH = (
+    "The base with more tokens a question: the commonest answer, the one that the judge of steps likes best, votes weighted by it, a beam "
+    "of steps; `any` is what no choice among these answers can surpass. Arms stand where one answer costs them. Bars: Wilson's 95%."
+)
 OWN = "Each model's own circuit, found by EAP-IG on the same pairs, grown edge by edge."
 BASES = "The base's circuit put into every model: where the curves coincide, training has left the circuit at work."
 OVERLAP = (
@@ -145,6 +154,41 @@ def forgetting_against_kl(report: Report) -> go.Figure:
     return accuracy_against_kl_figure(
         paths(report, lambda one: one["untouched"]), title=title, x_unit=KL, y_unit=unit_of(report, "untouched")
     )
+
+
+def search_figure(report: Report) -> go.Figure:
+    """Right answers against tokens sampled a question, by strategy, and each arm with one greedy answer."""
+    figure = go.Figure()
+    for place, (strategy, points) in enumerate(report["search"]["strategies"].items()):
+        values = [100 * point["right"]["value"] for point in points]
+        intervals = [point["right"]["interval"] for point in points]
+        colour = INK if strategy == "any" else GREYS[place % len(GREYS)]
+        figure.add_trace(
+            go.Scatter(
+                x=[point["tokens"] for point in points],
+                y=values,
+                error_y={
+                    "array": [100 * high - value for (_, high), value in zip(intervals, values, strict=True)],
+                    "arrayminus": [value - 100 * low for (low, _), value in zip(intervals, values, strict=True)],
+                    "thickness": 1,
+                    "width": 3,
+                },
+                name=strategy,
+                mode="lines+markers",
+                line={"color": colour, "dash": "dot" if strategy == "any" else "solid"},
+                marker={"symbol": symbol_of(place), "size": 9},
+            )
+        )
+    votes = report["search"]["strategies"]["majority"]
+    cost = votes[0]["tokens"]
+    for arm in arms_of(report):
+        reached = mean([100 * end["behaviour"]["heldout"]["value"] for end in ends(report, arm)])
+        marker = {"color": colour_of(NAMES[arm], 0), "symbol": "line-ew-open", "size": 16, "line_width": 3}
+        figure.add_trace(go.Scatter(x=[cost], y=[reached], name=f"{NAMES[arm]}, one answer", mode="markers", marker=marker))
+    ticks = [f"{point['tokens']:.0f}<br>({point['answers']} answer{'s' if point['answers'] > 1 else ''})" for point in votes]
+    figure.update_xaxes(type="log", title_text="tokens sampled a question", tickvals=[point["tokens"] for point in votes], ticktext=ticks)
+    figure.update_yaxes(title_text=unit_of(report, "heldout"), rangemode="tozero")
+    return styled(figure, title="More tokens or more training", width=1000, height=560)
 
 
 def unit_of(report: Report, split: str) -> str:
