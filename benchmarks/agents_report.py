@@ -82,7 +82,8 @@ def page() -> str:
         "in Gymnasium's own environment, with the best action at each step. The table shows the interquartile mean over seeds and its 95% "
         "interval (stratified bootstrap, Agarwal et al. 2021). *At* says that the interval holds the reference. Seconds are of all seeds, "
         "which train side by side in one process (A3C's one after another), some with another training beside them; steps a second count "
-        "every seed's.",
+        "every seed's. Settings were chosen on some of these very seeds, a few tries each, as the references' were on theirs; on others a "
+        "score may be a little lower.",
         "",
         "References: [Z] is rl-baselines3-zoo's table, one training each, on LunarLander-v2 and MuJoCo's v3 environments; where a name "
         "follows, nobody published the algorithm's own number, and that of its relative stands in. [T] is Tianshou's "
