@@ -140,7 +140,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         },
         CHEETAH: _LOCOMOTION,
         HOPPER: _LOCOMOTION,
-        "MinAtar/": {"steps": 2_000_000, **_EPOCHS, "epochs": 4, "normalise_rewards": False, "entropy_weight": 0.01},
+        "MinAtar/": {
+            "steps": 2_000_000,
+            "environments": 64,
+            "rollout": 128,
+            "epochs": 4,
+            "minibatches": 8,
+            "learning_rate": 5e-3,
+            "entropy_weight": 0.01,
+        },
         "ALE/": {**_ATARI_ROLLOUT, "rollout": 128, "epochs": 4, "minibatches": 4, "clip": 0.1},
     },
     "dqn": {
