@@ -96,6 +96,7 @@ def test_the_task_is_the_sizes_or_the_one_asked_for():
     assert Signals(size="full").spec == TASKS["chain_sum"]
     assert Signals(size="tiny", task="spell_backward").spec == TASKS["spell_backward"]
     assert Signals(task="reasoning-gym:gcd").spec == "reasoning-gym:gcd"
+    assert (Signals(size="small").name, Signals(task="a/b.jsonl").name) == ("signals-chain-sum-small", "signals-full")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ class Signals(Study):
         return TASKS.get(self.settings["task"], self.settings["task"])
 
     @property
+    def name(self) -> str:
+        """What its folder is called by default."""
+        task = self.settings["task"]
+        return f"signals-{task.replace('_', '-')}-{self.size}" if task in TASKS else super().name
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that was asked, with what the size fills in."""
         return super().settings | {"task": self.task or TASK[self.size]}

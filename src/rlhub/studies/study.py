@@ -41,7 +41,7 @@ class Study(ABC):
         seeds: runs of each arm; by default the size's (full: 3, else 1).
         model: alias, hub id, folder or run of the model; by default the size's (tiny: the tiny model, else SmolLM2-135M-Instruct).
         control: whether an arm is trained by GRPO on a random reward.
-        size: how long it trains and how much it measures: tiny (seconds), small (minutes), full (hours on two cores).
+        size: how long it trains and how much it measures: tiny (a minute or two), small (some minutes), full (hours).
     """
 
     signals: tuple[str, ...]
