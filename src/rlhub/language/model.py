@@ -252,6 +252,8 @@ class Policy:
 def merged_weights(model: PeftModel) -> dict[str, Tensor]:
     """The weights of the model that computes what the base and its adapters compute together: W + scale * B A for each adapted W.
 
+    A head that is trained whole beside the adapters is taken as it is.
+
     The adapted model itself is left untouched; merging it in place and back again would change the base by rounding.
     """
     base = model.get_base_model()
@@ -260,10 +262,12 @@ def merged_weights(model: PeftModel) -> dict[str, Tensor]:
     for name, tensor in base.state_dict().items():
         if "lora_" in name:
             continue
+        if ".original_module." in name:  # the head as it was before training, which peft keeps beside the trained one
+            continue
         if name.endswith(".base_layer.weight"):
             adapted: Any = modules[name.removesuffix(".base_layer.weight")]
             tensor = tensor + adapted.get_delta_weight("default").to(tensor.dtype)
-        merged[name.replace(".base_layer.", ".")] = tensor
+        merged[name.replace(".base_layer.", ".").replace(".modules_to_save.default.", ".")] = tensor
     return merged
 
 
@@ -298,11 +302,16 @@ def load_policy(
     """
     loaded, tokenizer = load_model(name, device=device)
     model = with_adapters(loaded, lora_rank, lora_alpha or 2 * lora_rank, seed=seed) if lora_rank else loaded
-    where = next(model.parameters()).device
-    precision = resolved(precision, where)
+    optimizer = adamw(model, learning_rate=learning_rate, betas=betas, weight_decay=weight_decay)
+    return Policy(model, tokenizer, optimizer, precision=resolved(precision, next(model.parameters()).device))
+
+
+def adamw(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.Optimizer:
+    """AdamW over a model's trainable parameters."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
-    return Policy(model, tokenizer, optimizer, precision=precision)
+    return torch.optim.AdamW(trainable, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
@@ -312,14 +321,24 @@ def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf1
     return precision
 
 
-def with_adapters(model: PreTrainedModel, rank: int, alpha: int, *, seed: int) -> PeftModel:
-    """The model with low-rank adapters on all linear layers but the unembedding; only they are trained, and at first they do nothing."""
+def with_adapters(model: PreTrainedModel, rank: int, alpha: int, *, seed: int, head: str | None = None) -> PeftModel:
+    """The model with low-rank adapters on all linear layers but the unembedding; only they are trained, and at first they do nothing.
+
+    Args:
+        model: what gets them; its weights are shared, not copied.
+        rank: of the adapters.
+        alpha: their scale is alpha / rank.
+        seed: of their first values.
+        head: the name of a layer that is trained whole beside them and gets none.
+    """
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         target_modules="all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        task_type="CAUSAL_LM",
+        modules_to_save=[head] if head else None,
+        exclude_modules=[head] if head else None,
+        task_type=None if head else "CAUSAL_LM",
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft's own affair

@@ -106,6 +106,7 @@ class PPORLHF(Sampling):
             self.reward_model or self.model,
             fresh=not self.reward_model,
             learning_rate=self.learning_rate if self.value_learning_rate is None else self.value_learning_rate,
+            lora_rank=self.lora_rank,
             weight_decay=self.weight_decay,
             precision=self.precision,
             seed=run.seed,

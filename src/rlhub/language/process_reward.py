@@ -62,8 +62,6 @@ class ProcessReward(FineTuning):
         """Refuse what can't be trained with."""
         super().__post_init__()
         check_fields(self, at_least={1: "solutions rollouts max_new_tokens batch"}, above={0: "temperature"})
-        if self.lora_rank:
-            raise UserError("a process reward model trains all its weights: set lora_rank to 0")
 
     def train(self, run: Run) -> None:
         """Train in a run."""
@@ -76,6 +74,7 @@ class ProcessReward(FineTuning):
             kind=StepScorer,
             fresh=True,
             learning_rate=self.learning_rate,
+            lora_rank=self.lora_rank,
             weight_decay=self.weight_decay,
             precision=self.precision,
             seed=run.seed,

@@ -61,8 +61,6 @@ class RewardModel(FineTuning):
         """Refuse what can't be trained with."""
         super().__post_init__()
         check_fields(self, at_least={1: "batch max_new_tokens", 0: "margin centring", 2: "samples"})
-        if self.lora_rank:
-            raise UserError("a reward model trains all its weights: set lora_rank to 0")
 
     def train(self, run: Run) -> None:
         """Train in a run."""
@@ -71,6 +69,7 @@ class RewardModel(FineTuning):
             self.model,
             fresh=True,
             learning_rate=self.learning_rate,
+            lora_rank=self.lora_rank,
             weight_decay=self.weight_decay,
             precision=self.precision,
             seed=run.seed,

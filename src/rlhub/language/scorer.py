@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its name everywhere
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from rlhub.core.devices import best_device
 from rlhub.core.errors import UserError
 from rlhub.core.seeding import generator
 from rlhub.language.hidden import states
-from rlhub.language.model import Policy, Precision, load_tokenizer, load_weights, model_source, pad_id, resolved
+from rlhub.language.logprobs import causal_model
+from rlhub.language.model import Policy, Precision, adamw, load_tokenizer, load_weights, model_source, pad_id, resolved, with_adapters
 from rlhub.language.quiet import without_bars
 from rlhub.language.rows import Group, completion_mask, micro_batches
 
@@ -47,15 +48,21 @@ class Outputs:
         return self.values[torch.arange(len(self.mask), device=self.mask.device), self.mask.sum(1)]
 
 
+def head_name(model: nn.Module) -> str:
+    """What a model calls its head."""
+    return next(name for name in HEADS if hasattr(model, name))
+
+
 def head_of(model: nn.Module) -> nn.Linear:
-    """A model's head."""
-    return cast(nn.Linear, next(getattr(model, name) for name in HEADS if hasattr(model, name)))
+    """A model's head; beside adapters the one that is trained, of the two that peft keeps."""
+    head: Any = getattr(model, head_name(model))
+    return cast(nn.Linear, head.modules_to_save["default"] if hasattr(head, "modules_to_save") else head)
 
 
-def read_head(model: PreTrainedModel, groups: Sequence[Group]) -> Outputs:
+def read_head(model: nn.Module, groups: Sequence[Group]) -> Outputs:
     """What a model's head says along every completion, in float32."""
-    head = head_of(model)
-    hidden = states(model, groups)
+    inner = causal_model(model)
+    head, hidden = head_of(inner), states(inner, groups)
     with torch.autocast(hidden.device.type, enabled=False):
         values = F.linear(hidden.float(), head.weight.float(), None if head.bias is None else head.bias.float())
     lengths = torch.tensor([len(completion) for group in groups for completion in group.completions], device=hidden.device)
@@ -108,20 +115,26 @@ class Scorer(Policy):
 
 
 class Critic:
-    """A scorer as what a checkpoint holds beside a policy: its weights and its optimiser, for going on with only."""
+    """A scorer as what a checkpoint holds beside a policy: what is trained of it and its optimiser, for going on with only."""
 
     def __init__(self, scorer: Scorer) -> None:
         """Hold it."""
         self._scorer = scorer
 
     def state_dict(self) -> dict[str, Any]:
-        """Its weights and its optimiser's state."""
-        return {"weights": self._scorer.bare.state_dict(), "optimizer": self._scorer.state_dict()}
+        """Its trained weights by name, and its optimiser's state."""
+        return {"weights": self._trained, "optimizer": self._scorer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self._scorer.bare.load_state_dict(state["weights"])
+        with torch.no_grad():
+            for name, weight in self._trained.items():
+                weight.copy_(state["weights"][name])
         self._scorer.load_state_dict(state["optimizer"])
+
+    @property
+    def _trained(self) -> dict[str, Tensor]:
+        return {name: weight.detach() for name, weight in self._scorer.bare.named_parameters() if weight.requires_grad}
 
 
 class StepScorer(Scorer):
@@ -137,6 +150,7 @@ def load_scorer(
     kind: type[Scorer] = Scorer,
     fresh: bool,
     learning_rate: float = 0.0,
+    lora_rank: int = 0,
     weight_decay: float = 0.0,
     precision: Precision = "auto",
     device: str | torch.device | None = None,
@@ -150,10 +164,11 @@ def load_scorer(
         fresh: whether a model without a trained head gets one, drawn from a normal distribution with the standard deviation
             1 / sqrt(width + 1) (Stiennon et al. 2020, arXiv:2009.01325, App. B).
         learning_rate: AdamW's step size.
+        lora_rank: rank of low-rank adapters on all linear layers but the head, which is trained whole beside them; 0 trains every weight.
         weight_decay: AdamW's decoupled weight decay.
         precision: "auto" takes bf16 where the device computes it fast, else fp32.
         device: where the model is kept; by default the best there is.
-        seed: of a fresh head.
+        seed: of a fresh head, and of the adapters' first values.
 
     Raises:
         UserError: the model can't be loaded, or has no trained head where that is asked for.
@@ -173,8 +188,9 @@ def load_scorer(
                 head.bias.zero_()
     model.config.pad_token_id = pad_id(model, tokenizer)
     nn.Module.to(model, device or best_device())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    scorer = kind(model.eval(), tokenizer, optimizer, precision=resolved(precision, model.device))
+    trained = with_adapters(model, lora_rank, 2 * lora_rank, seed=seed, head=head_name(model)) if lora_rank else model
+    optimizer = adamw(trained, learning_rate=learning_rate, weight_decay=weight_decay)
+    scorer = kind(trained.eval(), tokenizer, optimizer, precision=resolved(precision, model.device))
     if Path(source).is_dir():
         scorer.read_scale(Path(source))
     return scorer
