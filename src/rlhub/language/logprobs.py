@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhub.language.hidden import follows_layouts, lay, together
-from rlhub.language.rows import Group, completion_mask
+from rlhub.language.hidden import Laid, follows_layouts, lay, together
+from rlhub.language.rows import Group, Row, completion_mask
 
 CHUNK = 512
 """Tokens whose logits over the whole vocabulary are formed at a time."""
@@ -55,9 +55,20 @@ def score(model: nn.Module, groups: Sequence[Group], *, temperature: float = 1.0
 
 
 def _score_together(model: PreTrainedModel, groups: Sequence[Group], temperature: float) -> Scored:
-    hidden, row = together(model, groups)
-    logprobs, entropy = chosen_logprobs(hidden, Unembedding.of(model), row.targets, temperature)
-    return _in_rows(logprobs, entropy, row.lengths)
+    return score_states(model, *together(model, groups), temperature=temperature)
+
+
+def score_states(model: PreTrainedModel, hidden: Float[Tensor, "targets width"], placed: Row | Laid, *, temperature: float) -> Scored:
+    """Log-probs of completion tokens from the states that predict them.
+
+    Args:
+        model: whose states they are; its head is a linear layer.
+        hidden: the states, as `together` or `apart` gives them ...
+        placed: ... with where they belong.
+        temperature: logits are divided by it.
+    """
+    logprobs, entropy = chosen_logprobs(hidden, Unembedding.of(model), placed.targets, temperature)
+    return _in_rows(logprobs, entropy, placed.lengths)
 
 
 def score_separately(model: PreTrainedModel, groups: Sequence[Group], *, temperature: float = 1.0, padding_side: str = "right") -> Scored:

@@ -1,12 +1,14 @@
 """PPO on a reward model (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155, Sec. 3.5; Stiennon et al. 2020; Ziegler et al. 2019).
 
 A token is an action. Each token's reward is what it cost in divergence from the starting model; the reward model's score comes on top at
-the token that ends the answer. A second model, begun from the reward model, learns what is still to come, and generalised advantages make
-of both what each token was worth.
+the token that ends the answer. A second model, begun from the reward model, learns what is still to come, or a second head on the policy
+does; generalised advantages make of both what each token was worth.
 """
 
 import time
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,6 +29,8 @@ from rlhub.language.rows import Group
 from rlhub.language.sampling import Sampling
 from rlhub.language.scorer import Critic, Outputs, Scorer, load_scorer, read_head
 from rlhub.language.sft import answered
+from rlhub.language.shared_trunk import TwoHeaded, Valued
+from rlhub.language.steering import Steering
 from rlhub.language.task import Task, load_task
 from rlhub.language.update import Batch, Terms, load_reference
 
@@ -46,7 +50,10 @@ class PPORLHF(Sampling):
         whiten_rewards: bring rewards to standard deviation 1 in each step, their mean kept.
         clip: how far from 1 the ratio counts.
         value_clip: how far a value may move from what it was in the roll-out; 0 as far as it likes.
-        value_learning_rate: AdamW's step size for the value model; by default the policy's.
+        value_model: separate (a model of its own, begun from the reward model) or shared (a second head on the policy, trained with it by
+            one loss, as lm-human-preferences does).
+        value_weight: what the values' loss counts in that one loss.
+        value_learning_rate: AdamW's step size for a separate value model; by default the policy's.
         pretraining: a task with answers, whose imitation is mixed into each update (PPO-ptx); none by default.
         pretraining_weight: its loss's coefficient (gamma of PPO-ptx).
     """
@@ -63,6 +70,8 @@ class PPORLHF(Sampling):
     whiten_rewards: bool = False
     clip: float = 0.2
     value_clip: float = 0.2
+    value_model: Literal["separate", "shared"] = "separate"
+    value_weight: float = 0.1
     value_learning_rate: float | None = None
     epochs: int = 4
     minibatches: int = 4
@@ -72,24 +81,27 @@ class PPORLHF(Sampling):
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        amounts = "kl kl_target discount decay value_clip pretraining_weight value_learning_rate"
+        amounts = "kl kl_target discount decay value_clip value_weight pretraining_weight value_learning_rate"
         check_fields(self, at_least={1: "kl_horizon", 0: amounts}, above={0: "clip"})
         if self.pretraining and self.temperature != 1:
             raise UserError(f"temperature is {self.temperature}; what is imitated beside (pretraining) needs it to be 1")
         if self.reward_model and self.reward != "task":
             raise UserError("give reward_model or reward, not both: an answer has one score")
+        if self.value_model == "shared" and self.value_learning_rate is not None:
+            raise UserError("a shared value model moves with the policy: value_learning_rate is for value_model separate")
 
     def train(self, run: Run) -> None:
         """Train in a run."""
         reward = f"reward-model:{self.reward_model}" if self.reward_model else self.reward
         task = load_task(self.task, seed=run.seed, reward=reward)
         pretraining = load_task(self.pretraining, seed=run.seed) if self.pretraining else None
-        policy = self.policy()
+        policy: Policy = TwoHeaded(self.policy()) if self.value_model == "shared" else self.policy()
         reference = load_reference(policy, self.model)
-        critic = self.critic(run)
+        critic = policy if isinstance(policy, TwoHeaded) else self.critic(run)
         steering = Steering(self.kl, target=self.kl_target, horizon=self.kl_horizon)
+        beside = {} if critic is policy else {"critic": Critic(critic)}
 
-        for step in run.resume(self.steps, policy=policy, critic=Critic(critic), steering=steering):
+        for step in run.resume(self.steps, policy=policy, steering=steering, **beside):
             started = time.perf_counter()
             rollout, scores, measures = self.sample(policy, task, run, step)
             batch, divergence = self.batch(policy, reference, critic, rollout, scores, kl=steering.coefficient)
@@ -116,7 +128,7 @@ class PPORLHF(Sampling):
         self,
         policy: Policy,
         reference: PreTrainedModel | None,
-        critic: Scorer,
+        critic: Scorer | TwoHeaded,
         rollout: Rollout,
         scores: Float[Tensor, "prompts group"],
         *,
@@ -159,8 +171,10 @@ class PPORLHF(Sampling):
         return advantages.t() * mask
 
     @torch.no_grad()
-    def values_of(self, critic: Scorer, groups: list[Group]) -> Float[Tensor, "completions tokens"]:
+    def values_of(self, critic: Scorer | TwoHeaded, groups: list[Group]) -> Float[Tensor, "completions tokens"]:
         """The value before each token."""
+        if isinstance(critic, TwoHeaded):
+            return critic.values(groups, micro_tokens=self.micro_tokens)
         return critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0]
 
     def shown(self, policy: Policy, pretraining: Task | None, run: Run, step: int, number: int) -> list[Group]:
@@ -172,22 +186,26 @@ class PPORLHF(Sampling):
         examples = pretraining.sample(count, step=(step - 1) * updates + number + 1, seed=run.seed)
         return [answered(policy, example) for example in examples]
 
-    def update(self, policy: Policy, critic: Scorer, batch: Batch, step: int, *, shown: list[Group]) -> dict[str, float]:
-        """One step of the policy and one of the value model on a share of the answers."""
+    def update(self, policy: Policy, critic: Scorer | TwoHeaded, batch: Batch, step: int, *, shown: list[Group]) -> dict[str, float]:
+        """One step of the policy and one of the value model on a share of the answers, or one of both where they are one model."""
         tokens = float(sum(len(completion) for group in batch.groups for completion in group.completions))
         taught = float(max(sum(len(completion) for group in shown for completion in group.completions), 1))
-        normaliser = max(tokens, 1.0)
-        mixed = with_imitation(batch, shown, weight=self.pretraining_weight * tokens / taught)
-        told = self.change(
-            policy, mixed.groups, self.objective, step=step, normaliser=normaliser, columns=mixed.columns, temperature=self.temperature
-        )
-        columns = {name: batch.columns[name] for name in ("values", "returns")}
-        rate = self.learning_rate if self.value_learning_rate is None else self.value_learning_rate
-        fitted = self.change(
-            critic, batch.groups, self.value_objective, step=step, normaliser=normaliser, columns=columns, read=read_head, peak=rate
-        )
-        means = {name: told.pop(name) / max(tokens, 1.0) for name in ("entropy", "clipped", "approximate_kl")}
-        return {**told, **means, "value_loss": fitted["loss"], "value_gradient_norm": fitted["gradient_norm"]}
+        weight = self.pretraining_weight * tokens / taught
+        settings: dict[str, Any] = {"step": step, "normaliser": max(tokens, 1.0)}
+        if isinstance(critic, TwoHeaded):
+            mixed = with_imitation(batch, shown, weight=weight)
+            read = partial(critic.read, temperature=self.temperature)
+            told = self.change(critic, mixed.groups, self.joint_objective, columns=mixed.columns, read=read, **settings)
+            fitted = {"value_loss": told.pop("value_loss") / settings["normaliser"]}
+        else:
+            mixed = with_imitation(batch.only("old", "advantages"), shown, weight=weight)
+            told = self.change(policy, mixed.groups, self.objective, columns=mixed.columns, temperature=self.temperature, **settings)
+            valued = batch.only("values", "returns")
+            rate = self.learning_rate if self.value_learning_rate is None else self.value_learning_rate
+            found = self.change(critic, valued.groups, self.value_objective, columns=valued.columns, read=read_head, peak=rate, **settings)
+            fitted = {"value_loss": found["loss"], "value_gradient_norm": found["gradient_norm"]}
+        means = {name: told.pop(name) / settings["normaliser"] for name in ("entropy", "clipped", "approximate_kl")}
+        return {**told, **means, **fitted}
 
     def objective(
         self,
@@ -230,38 +248,32 @@ class PPORLHF(Sampling):
         errors = clipped_value_error(outputs.values[:, :-1, 0], values, returns, clip=self.value_clip)
         return Terms(loss=0.5 * (errors * outputs.mask).sum())
 
+    def joint_objective(
+        self,
+        valued: Valued,
+        *,
+        values: Float[Tensor, "completions tokens"],
+        returns: Float[Tensor, "completions tokens"],
+        imitation: Float[Tensor, " completions"],
+        **columns: Tensor,
+    ) -> Terms:
+        """The policy's objective plus `value_weight` times the values', where both are read from one trunk.
 
-class Steering:
-    """The divergence's coefficient, steered so that the divergence comes to a target (Ziegler et al. 2019, arXiv:1909.08593, Sec. 2.2).
-
-    e = clip(KL / target - 1, -0.2, 0.2);  beta <- beta (1 + e * answers / horizon)
-
-    Attributes:
-        coefficient: beta.
-    """
-
-    def __init__(self, coefficient: float, *, target: float, horizon: int) -> None:
-        """Begin with a coefficient; a target of 0 leaves it so."""
-        self.coefficient = coefficient
-        self._target, self._horizon = target, horizon
-
-    def observe(self, divergence: float, *, answers: int) -> None:
-        """Take a step's mean divergence, in nats an answer, into account."""
-        if self._target:
-            error = min(max(divergence / self._target - 1, -0.2), 0.2)
-            self.coefficient *= 1 + error * answers / self._horizon
-
-    def state_dict(self) -> dict[str, float]:
-        """The coefficient."""
-        return {"coefficient": self.coefficient}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Restore it."""
-        self.coefficient = state["coefficient"]
+        Args:
+            valued: the answers, and what is imitated, under the policy being trained.
+            values: what its value head said in the roll-out.
+            returns: what came.
+            imitation: as of `objective`; what is imitated has no values to learn.
+            columns: the policy's other ones.
+        """
+        acted = self.objective(valued, imitation=imitation, **columns)
+        sampled = valued.mask & (imitation[:, None] == 0)
+        fitted = 0.5 * (clipped_value_error(valued.values, values, returns, clip=self.value_clip) * sampled).sum()
+        return Terms(loss=acted.loss + self.value_weight * fitted, sums={**acted.sums, "value_loss": fitted})
 
 
 def with_imitation(batch: Batch, shown: list[Group], *, weight: float) -> Batch:
-    """What the policy's objective takes of a batch, with answers to imitate behind it.
+    """A batch with answers to imitate behind it.
 
     The sum over both is divided by the batch's tokens, so the weight makes of the imitated answers' sum a mean over their own.
 
@@ -272,7 +284,6 @@ def with_imitation(batch: Batch, shown: list[Group], *, weight: float) -> Batch:
     """
     longest = max((len(group.completions[0]) for group in shown), default=0)
     columns = {"imitation": torch.cat([torch.zeros(len(batch.columns["old"])), torch.full((len(shown),), weight)])}
-    for name in ("old", "advantages"):
-        column = batch.columns[name]
+    for name, column in batch.columns.items():
         columns[name] = torch.nn.functional.pad(column, (0, max(longest - column.shape[1], 0), 0, len(shown)))
     return Batch(groups=[*batch.groups, *shown], columns=columns)

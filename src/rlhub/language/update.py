@@ -58,6 +58,10 @@ class Batch:
             columns={name: column.unflatten(0, shape)[rows].flatten(0, 1) for name, column in self.columns.items()},
         )
 
+    def only(self, *names: str) -> "Batch":
+        """The same with some of the columns."""
+        return Batch(groups=self.groups, columns={name: self.columns[name] for name in names})
+
 
 def optimise(
     policy: Policy,
