@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.judged import rewards_of
+from rlhub.language.judged import describe, rewards_of
 from rlhub.language.model import load_policy
 from rlhub.language.rollout import generate
 from rlhub.language.stages import Rows
@@ -72,4 +72,4 @@ class Collect:
                     f"no answer of {self.model} to {self.task} reached a reward of {self.least:g}, so there is nothing to imitate: begin "
                     "from a model that is trained further, or sample more (prompts, group)"
                 )
-            run.log(step, rows=len(made.rows), reward=rewards[rewards.isfinite()].mean(), **measures)
+            run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
@@ -32,12 +31,13 @@ from rlhub.language.losses import (
 )
 from rlhub.language.model import Policy, encode
 from rlhub.language.process_reward import chances
+from rlhub.language.reference import Reference
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.sampling import Sampling
 from rlhub.language.scorer import Scorer, StepScorer, load_scorer
 from rlhub.language.steps import cut, step_ends
 from rlhub.language.task import Task
-from rlhub.language.update import Batch, Terms, load_reference, reference_logprobs
+from rlhub.language.update import Batch, Terms, reference_logprobs
 
 CLIPS = {"grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (0.0, 5.0)}
 """Each method's clip (low, high) where none is given: its paper's."""
@@ -52,7 +52,9 @@ class GRPO(Sampling):
         scale_rewards: divide advantages by the group's standard deviation; by default all do but dr_grpo.
         clip_low: how far below 1 the ratio counts; by default the method's paper's.
         clip_high: how far above 1 the ratio counts (for cispo the cap); by default the method's paper's.
-        kl: coefficient of the KL to the starting model; 0 does without that model.
+        kl: coefficient of the KL to the reference, the starting model at first; 0 does without one.
+        reference_every: steps after which the reference becomes the policy as it is, again and again (DeepSeek-R1, arXiv:2501.12948:
+            400); 0 never.
         kl_estimator: k1, k2 or k3.
         kl_correction: multiply the KL's estimate by the importance ratio, through which gradients flow (DeepSeek-V3.2, arXiv:2512.02556):
             k3's gradient is then that of the KL, where without it it is not. TRL does so too; DeepSeekMath did not.
@@ -67,6 +69,7 @@ class GRPO(Sampling):
     clip_low: float | None = None
     clip_high: float | None = None
     kl: float = 0.0
+    reference_every: int = 0
     kl_estimator: Estimator = "k3"
     kl_correction: bool = True
     dynamic_sampling: int = 0
@@ -76,7 +79,9 @@ class GRPO(Sampling):
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        check_fields(self, at_least={0: "kl clip_low clip_high dynamic_sampling"})
+        check_fields(self, at_least={0: "kl clip_low clip_high dynamic_sampling reference_every"})
+        if self.reference_every and not self.kl:
+            raise UserError(f"reference_every is {self.reference_every}, but without kl there is no reference: give kl, or leave it at 0")
         if self.group < 2:
             raise UserError(f"group is {self.group}; a completion is compared with its siblings, so it needs at least 2 per prompt")
 
@@ -84,16 +89,19 @@ class GRPO(Sampling):
         """Train in a run."""
         task = self.rewarded_task(run)
         policy = self.policy()
-        reference = load_reference(policy, self.model) if self.kl else None
+        reference = Reference(policy, self.model) if self.kl else None
+        changing = {"reference": reference} if self.reference_every else {}
         judge = load_scorer(self.process_reward, kind=StepScorer, fresh=False) if self.process_reward else None
 
-        for step in run.resume(self.steps, policy=policy):
+        for step in run.resume(self.steps, policy=policy, **changing):
             started = time.perf_counter()
             rollout, rewards, measures = self.collect(run, step, task, policy)
             advantages = group_advantages(rewards, rollout.lengths > 0, scale=self.scales)
             batch = self.batch(policy, reference, rollout, advantages if judge is None else self.by_steps(policy, judge, rollout))
             for part in self.shares(batch, run, step):
                 metrics = self.update(policy, part, step)
+            if reference and self.reference_every and step % self.reference_every == 0:
+                reference.reset(policy)
             seconds = time.perf_counter() - started
             rate = float(rollout.mask.sum()) / seconds
             run.log(step, **metrics, **measures, **describe(rollout, rewards), tokens_per_second=rate)
@@ -132,7 +140,7 @@ class GRPO(Sampling):
     def batch(
         self,
         policy: Policy,
-        reference: PreTrainedModel | None,
+        reference: Reference | None,
         rollout: Rollout,
         advantages: Float[Tensor, "prompts group"] | Float[Tensor, "prompts group tokens"],
     ) -> Batch:
@@ -141,8 +149,8 @@ class GRPO(Sampling):
         columns = {"advantages": advantages.flatten(0, 1), "counted": counted.flatten(0, 1)}
         if self.epochs * self.minibatches > 1:
             columns["old"] = self.scored(policy, rollout).logprobs
-        if self.kl:
-            columns["reference"] = reference_logprobs(policy, reference, rollout.groups, **self.scoring)
+        if reference:
+            columns["reference"] = reference_logprobs(policy, reference.model, rollout.groups, **self.scoring)
         return Batch(groups=rollout.groups, columns=columns)
 
     def update(self, policy: Policy, batch: Batch, step: int) -> dict[str, float]:
@@ -181,7 +189,7 @@ class GRPO(Sampling):
             advantages: each completion's, or each token's.
             counted: the tokens that count.
             old: log-probs under the policy that sampled; None where that is this very policy, whose own are then taken as constants.
-            reference: log-probs under the starting model, where there is a KL term.
+            reference: log-probs under the reference, where there is a KL term.
         """
         logprobs, mask = scored.logprobs, scored.mask & counted
         old = logprobs.detach() if old is None else old

@@ -37,7 +37,8 @@ class R1:
         group: answers per prompt.
         learning_rate: AdamW's step size of the imitations.
         rl_learning_rate: AdamW's step size of the reinforcements.
-        kl: coefficient of the KL to the model that a reinforcement begins from.
+        kl: coefficient of the KL to the reference, at first the model that a reinforcement begins from.
+        reference_every: steps of a reinforcement after which the reference becomes the policy as it is; 0 never.
         max_new_tokens: longest answer, in tokens.
     """
 
@@ -57,12 +58,13 @@ class R1:
     learning_rate: float = 3e-5
     rl_learning_rate: float = 3e-6
     kl: float = 0.001
+    reference_every: int = 400
     max_new_tokens: int = 96
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "cold_steps rl_steps collect_steps sft_steps prompts max_new_tokens"
-        check_fields(self, at_least={1: counts, 2: "group", 0: "learning_rate rl_learning_rate kl"})
+        check_fields(self, at_least={1: counts, 2: "group", 0: "learning_rate rl_learning_rate kl reference_every"})
         if self.zero and (self.cold_start or self.student or self.everything):
             raise UserError("R1-Zero has one stage: it takes no cold_start, no everything and no student")
 
@@ -93,6 +95,7 @@ class R1:
             "max_new_tokens": self.max_new_tokens,
         }
         reinforcement = drawn | {"steps": self.rl_steps, "learning_rate": self.rl_learning_rate, "kl": self.kl}
+        reinforcement |= {"reference_every": self.reference_every if self.kl else 0}
         sampled = drawn | {"steps": self.collect_steps}
         match name:
             case "cold-start":
