@@ -73,7 +73,7 @@ def test_it_tells_answers_before_the_warm_up_conduct_and_cost(report, whole):
         assert report["runs"][f"{arm}-seed0"]["tokens"] > 0
     text = (whole / "report.md").read_text()
     for words in (
-        "One model, every training signal: one_digit_sum",
+        "One model, every training signal: train.jsonl",
         "before the warm-up",
         "### Conduct",
         "judge of steps",

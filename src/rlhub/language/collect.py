@@ -72,4 +72,4 @@ class Collect:
                     f"no answer of {self.model} to {self.task} reached a reward of {self.least:g}, so there is nothing to imitate: begin "
                     "from a model that is trained further, or sample more (prompts, group)"
                 )
-            run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards))
+            run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards), tokens=int(drawn.mask.sum()))

@@ -14,7 +14,7 @@ from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
 from rlhub.language.constitution import Constitution, comparing, criticising, load_constitution, revising
 from rlhub.language.judge import Judge, load_judge
-from rlhub.language.model import Policy, load_policy
+from rlhub.language.model import Policy, encode_completion, load_policy
 from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.reward_model import RewardModel
 from rlhub.language.rollout import generate
@@ -116,7 +116,15 @@ class Revise(Principled):
                 ]
             )
             lengths = [len(said[-1]) / max(len(said[0]), 1) for said in answers]
-            run.log(step, rows=len(made.rows), revised=mean([said[-1] != said[0] for said in answers]), relative_length=mean(lengths))
+            texts = [text for said, words in zip(answers, critiques, strict=True) for text in (*said, *words)]
+            tokens = sum(len(encode_completion(policy.tokenizer, text)) for text in texts)
+            run.log(
+                step,
+                rows=len(made.rows),
+                revised=mean([said[-1] != said[0] for said in answers]),
+                relative_length=mean(lengths),
+                tokens=tokens,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +185,13 @@ class Compare(Principled):
             ]
             made.add(rows)
             agree = mean([(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True)])
-            run.log(step, rows=len(made.rows), first_preferred=mean([*straight, *swapped]), agrees_with_itself=agree)
+            run.log(
+                step,
+                rows=len(made.rows),
+                first_preferred=mean([*straight, *swapped]),
+                agrees_with_itself=agree,
+                tokens=int(drawn.mask.sum()),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ has their equations.
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,6 +31,7 @@ from rlhub.language.losses import (
     token_weights,
 )
 from rlhub.language.model import Policy, encode
+from rlhub.language.optimisation import pace
 from rlhub.language.process_reward import chances
 from rlhub.language.reference import Reference
 from rlhub.language.rollout import Rollout, generate
@@ -90,7 +92,7 @@ class GRPO(Sampling):
         task = self.rewarded_task(run)
         policy = self.policy()
         reference = Reference(policy, self.model) if self.kl else None
-        changing = {"reference": reference} if self.reference_every else {}
+        changing: dict[str, Any] = {"reference": reference} if self.reference_every else {}
         judge = load_scorer(self.process_reward, kind=StepScorer, fresh=False) if self.process_reward else None
 
         for step in run.resume(self.steps, policy=policy, **changing):
@@ -102,9 +104,7 @@ class GRPO(Sampling):
                 metrics = self.update(policy, part, step)
             if reference and self.reference_every and step % self.reference_every == 0:
                 reference.reset(policy)
-            seconds = time.perf_counter() - started
-            rate = float(rollout.mask.sum()) / seconds
-            run.log(step, **metrics, **measures, **describe(rollout, rewards), tokens_per_second=rate)
+            run.log(step, **metrics, **measures, **describe(rollout, rewards), **pace(int(rollout.mask.sum()), started))
 
     def collect(self, run: Run, step: int, task: Task, policy: Policy) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
         """Completions, their rewards, and what the task measures of the first ones.

@@ -24,6 +24,7 @@ from rlhub.language.judged import describe
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import policy_loss
 from rlhub.language.model import Policy
+from rlhub.language.optimisation import pace
 from rlhub.language.rollout import Rollout
 from rlhub.language.rows import Group
 from rlhub.language.sampling import Sampling
@@ -99,7 +100,7 @@ class PPORLHF(Sampling):
         reference = load_reference(policy, self.model)
         critic = policy if isinstance(policy, TwoHeaded) else self.critic(run)
         steering = Steering(self.kl, target=self.kl_target, horizon=self.kl_horizon)
-        beside = {} if critic is policy else {"critic": Critic(critic)}
+        beside: dict[str, Any] = {} if isinstance(critic, TwoHeaded) else {"critic": Critic(critic)}
 
         for step in run.resume(self.steps, policy=policy, steering=steering, **beside):
             started = time.perf_counter()
@@ -108,8 +109,7 @@ class PPORLHF(Sampling):
             for number, part in enumerate(self.shares(batch, run, step)):
                 metrics = self.update(policy, critic, part, step, shown=self.shown(policy, pretraining, run, step, number))
             steering.observe(divergence, answers=self.prompts * self.group)
-            rate = float(rollout.mask.sum()) / (time.perf_counter() - started)
-            told = {"kl": divergence, "kl_coefficient": steering.coefficient, "tokens_per_second": rate}
+            told = {"kl": divergence, "kl_coefficient": steering.coefficient, **pace(int(rollout.mask.sum()), started)}
             run.log(step, **metrics, **measures, **describe(rollout, scores), **told)
 
     def critic(self, run: Run) -> Scorer:

@@ -20,7 +20,7 @@ from rlhub.core.files import writing
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.model import encode, load_policy
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
@@ -96,7 +96,7 @@ class ProcessReward(FineTuning):
             )
             means = {name: metrics.pop(name) / count for name in ("accuracy", "right")}
             tokens = sum(len(group.completions[0]) for group in groups)
-            run.log(step, **metrics, **means, tokens_per_second=tokens / (time.perf_counter() - started))
+            run.log(step, **metrics, **means, **pace(tokens, started))
 
     def objective(self, outputs: Outputs, *, labels: Float[Tensor, "completions tokens"]) -> Terms:
         """- l log p - (1 - l) log(1 - p) at the last token of each step.

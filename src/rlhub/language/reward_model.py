@@ -18,7 +18,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.model import encode, load_policy
-from rlhub.language.optimisation import FineTuning
+from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.reward_losses import Ties, calibration, ranking_loss
 from rlhub.language.rewards import Text, content
 from rlhub.language.rollout import generate
@@ -82,13 +82,12 @@ class RewardModel(FineTuning):
             columns = {"scores": scores, "prompts": prompts}
             normaliser = max(sum(has_pair(part, self.ties) for part in by_prompt(scores, prompts)), 1)
             metrics = self.change(scorer, groups, self.objective, step=step, normaliser=float(normaliser), columns=columns, read=read_head)
-            seconds = time.perf_counter() - started
             if step == self.steps:
                 metrics |= self.tested(scorer, task)
                 self.set_scale(run, scorer, task)
             tokens = sum(len(completion) for group in groups for completion in group.completions)
             judged = max(metrics.pop("judged"), 1.0)
-            run.log(step, **metrics | {"accuracy": metrics["accuracy"] / judged}, tokens_per_second=tokens / seconds)
+            run.log(step, **metrics | {"accuracy": metrics["accuracy"] / judged}, **pace(tokens, started))
 
     def objective(self, outputs: Outputs, *, scores: Float[Tensor, " answers"], prompts: Int[Tensor, " answers"]) -> Terms:
         """The losses of a micro-batch's prompts.

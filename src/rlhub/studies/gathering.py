@@ -1,5 +1,6 @@
 """A study's folder as one JSON value: everything that was asked, done and measured. Pages and verdicts are made from it alone."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
 from rlhub.core.records import read_metrics
+from rlhub.language.process_reward import LABELS
 from rlhub.language.stages import STAGES
 from rlhub.lens.attribution import Attribution
 from rlhub.lens.circuit import Circuit, select_edges
@@ -102,9 +104,11 @@ def run_of(folder: Path) -> dict[str, Any]:
 
 
 def tokens_of(folder: Path) -> int:
-    """Tokens of the completions that a run sampled or imitated, those of its stages among them."""
+    """Tokens of the completions that a run sampled or imitated, those of its stages and of labels that it made among them."""
     stages = sorted((folder / STAGES).iterdir()) if (folder / STAGES).is_dir() else []
-    return int(sum(line.get("tokens") or 0 for line in read_metrics(folder))) + sum(map(tokens_of, stages))
+    labels = (folder / LABELS).read_text().splitlines() if (folder / LABELS).is_file() else []
+    spent = sum(line.get("tokens") or 0 for line in read_metrics(folder)) + sum(json.loads(line)["tokens"] for line in labels)
+    return int(spent) + sum(map(tokens_of, stages))
 
 
 def drawn_circuit(folder: Path, graph: Graph) -> Edges:
