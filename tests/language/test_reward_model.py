@@ -79,6 +79,7 @@ def test_calibration_compares_what_is_said_with_what_is_right():
     assert error < 1e-6
     assert table[5].tolist() == pytest.approx([0.75, 0.75, 4])
     assert calibration(margins.abs())[1] == pytest.approx(0.25)
+    assert calibration(torch.zeros(3))[1] == 0  # says one half of answers that are scored alike, and is right in one half
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2", "gpt_neox"])

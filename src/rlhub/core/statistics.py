@@ -1,6 +1,8 @@
 """How sure a number is: robust means, bootstrap intervals, areas under curves."""
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import torch
 from jaxtyping import Float, Int
@@ -91,6 +93,30 @@ def stratified_bootstrap_interval(
     tail = (1 - level) / 2
     low, high = torch.cat(statistics).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high
+
+
+def wilson_interval(share: float, count: int | float, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927, JASA 22): the shares p that lie within z standard errors of what was seen.
+
+    (s + z^2 / 2n  -+  z sqrt(s (1 - s) / n + z^2 / 4n^2)) / (1 + z^2 / n). Unlike a bootstrap's it has a width where all or none were hits.
+
+    Args:
+        share: s, of the trials that were hits.
+        count: n, independent trials.
+        level: the share of such intervals that hold the true share.
+
+    Returns:
+        The lower and the upper end; 0 and 1 where there was no trial.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must lie between 0 and 1")
+    if count <= 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = share + z * z / (2 * count)
+    reach = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    whole = 1 + z * z / count
+    return max((middle - reach) / whole, 0.0), min((middle + reach) / whole, 1.0)
 
 
 def trapezoid(y: Float[Tensor, "... points"], x: Float[Tensor, " points"]) -> Float[Tensor, "..."]:

@@ -57,13 +57,22 @@ def ranking_loss(
     ordered = lead != 0
     better, worse = torch.where(lead > 0, first, second)[ordered], torch.where(lead > 0, second, first)[ordered]
     losses = bradley_terry_loss(scores[better], scores[worse], margin=margin * lead[ordered].abs(), centring=centring).sum()
-    right = (scores[better] > scores[worse]).sum() + 0.5 * (scores[better] == scores[worse]).sum()
+    right = rightly_ordered(scores[better] - scores[worse]).sum()
     count = ordered.sum()
     if ties == "half":
         one, other = scores[first[~ordered]], scores[second[~ordered]]
         both = bradley_terry_loss(one, other, centring=centring) + bradley_terry_loss(other, one, centring=centring)
         losses, count = losses + both.sum() / 2, count + len(one)
     return losses / count, (right / ordered.sum()).detach()
+
+
+def rightly_ordered(margins: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """1 where the better answer has the higher score, 0 where it has the lower, one half where both have the same.
+
+    Args:
+        margins: score of the better answer minus that of the worse.
+    """
+    return (margins > 0).float() + 0.5 * (margins == 0).float()
 
 
 def calibration(margins: Float[Tensor, " pairs"], *, bins: int = 10) -> tuple[Float[Tensor, "bins 3"], float]:
@@ -77,7 +86,7 @@ def calibration(margins: Float[Tensor, " pairs"], *, bins: int = 10) -> tuple[Fl
         For each bin the mean probability, the share that is right, and the number of pairs (NaN, NaN and 0 where there is none); and
         sum over bins of (pairs in it / pairs) |share right - mean probability| (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
     """
-    chances, right = torch.sigmoid(margins.abs()), (margins > 0).float()
+    chances, right = torch.sigmoid(margins.abs()), rightly_ordered(margins)
     place = ((chances - 0.5) * 2 * bins).long().clamp(max=bins - 1)
     rows = []
     for each in range(bins):

@@ -19,7 +19,7 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.model import encode, load_policy
 from rlhub.language.optimisation import FineTuning, pace
-from rlhub.language.reward_losses import Ties, calibration, ranking_loss
+from rlhub.language.reward_losses import Ties, calibration, ranking_loss, rightly_ordered
 from rlhub.language.rewards import Text, content
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
@@ -112,8 +112,8 @@ class RewardModel(FineTuning):
         """Accuracy and calibration on the task's test split, where it has one."""
         if "test" not in task.splits:
             return {}
-        margins = margins_on(scorer, task, task.examples("test"), micro_tokens=self.micro_tokens)
-        return {"test_accuracy": float((margins > 0).float().mean()), "test_calibration_error": calibration(margins)[1]}
+        margins = torch.cat(margins_on(scorer, task, task.examples("test"), micro_tokens=self.micro_tokens))
+        return {"test_accuracy": float(rightly_ordered(margins).mean()), "test_calibration_error": calibration(margins)[1]}
 
     def set_scale(self, run: Run, scorer: Scorer, task: Task) -> None:
         """Give rewards their scale."""
@@ -180,8 +180,10 @@ def scores_of(scorer: Scorer, groups: Sequence[Group], *, micro_tokens: int = MI
     return scorer.gain * scorer.read_all(groups, micro_tokens=micro_tokens).last[:, 0] + scorer.bias
 
 
-def margins_on(scorer: Scorer, task: Task, examples: Sequence[Example], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " pairs"]:
-    """By how much the better answer's score is higher, for every pair of every example, before any scale."""
+def margins_on(
+    scorer: Scorer, task: Task, examples: Sequence[Example], *, micro_tokens: int = MICRO_TOKENS
+) -> list[Float[Tensor, " pairs"]]:
+    """By how much the better answer's score is higher, for each example's pairs that are no ties, before any scale."""
     groups, scores = ranked(scorer, task, examples, step=0)
     given = (scores_of(scorer, groups, micro_tokens=micro_tokens) - scorer.bias) / scorer.gain
     sizes = [len(group.completions) for group in groups]
@@ -190,7 +192,7 @@ def margins_on(scorer: Scorer, task: Task, examples: Sequence[Example], *, micro
         first, second = torch.triu_indices(len(values), len(values), offset=1)
         lead = (wanted[first] - wanted[second]).sign()
         margins.append(((values[first] - values[second]) * lead)[lead != 0])
-    return torch.cat(margins)
+    return margins
 
 
 class ModelReward:

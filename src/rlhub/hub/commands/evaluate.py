@@ -1,20 +1,29 @@
-"""``rlhub evaluate RUN``: how well a trained agent does, with an interval."""
+"""``rlhub evaluate RUN``: how well a trained agent does, with an interval; or whatever else a run has trained."""
 
+import importlib
 import json
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import tyro
 
 from rlhub.core.errors import UserError
+from rlhub.core.files import read_json
+from rlhub.core.folder import find_run
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.hub.options import parse
+
+OTHERS = {"RewardModel": "rlhub.hub.commands.evaluate_reward_model"}
+"""Systems whose runs hold no agents, and the command for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Play whole episodes with a trained agent: mean, interquartile mean and 95% interval of its returns.
+
+    A run of reward-model has options of its own: `rlhub evaluate RUN --help`.
 
     Attributes:
         run: the run's name or folder, or RUN@STEP for one of its checkpoints.
@@ -39,6 +48,9 @@ class Evaluate:
 
 def run(arguments: list[str]) -> int:
     """Evaluate, and say how well it did."""
+    other = OTHERS.get(system_named(arguments))
+    if other is not None:
+        return int(importlib.import_module(other).run(arguments))
     options = parse(Evaluate, arguments, prog="rlhub evaluate")
     use_plain_lines(options.plain)
     if options.episodes < 1:
@@ -55,6 +67,17 @@ def run(arguments: list[str]) -> int:
     told = {"run": subject.name, "env": env, "step": subject.step, "draw": options.draw, **statistics(found)}
     sys.stdout.write((json.dumps(told) if options.json else sentences(told)) + "\n")
     return 0
+
+
+def system_named(arguments: list[str]) -> str:
+    """The system whose run the arguments name; nothing where they name none."""
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    runs = next((after for before, after in pairwise(words) if before == "--runs"), None)
+    found = next((folder for word in words if not word.startswith("-") and (folder := find_run(word, runs))), None)
+    if found is None:
+        return ""
+    run = found.parents[1] if found.parent.name == "checkpoints" else found
+    return str(read_json(run / "config.json")["system"]).rpartition(":")[2]
 
 
 def statistics(found: dict[int, Any]) -> dict[str, Any]:

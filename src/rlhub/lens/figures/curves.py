@@ -84,8 +84,8 @@ def accuracy_against_kl_figure(
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 9, "symbol": symbol_of(index), "line": {"color": "white", "width": 1}},
-                error_x=_bars(curve.x, curve.x_intervals, colour),
-                error_y=_bars(curve.y, curve.intervals, colour),
+                error_x=bars(curve.x, curve.x_intervals, colour),
+                error_y=bars(curve.y, curve.intervals, colour),
                 text=list(curve.labels) or None,
                 hovertemplate=f"<b>{name}</b> %{{text}}<br>x %{{x:.4g}}, y %{{y:.4g}}<extra></extra>",
             )
@@ -161,7 +161,7 @@ def null_figure(comparisons: Mapping[str, Comparison], *, title: str, unit: str)
                 y=[name],
                 mode="markers",
                 marker={"size": 11, "color": colour_of(name, index), "symbol": "circle"},
-                error_x=_bars([comparison.value], [comparison.interval] if comparison.interval else [], colour_of(name, index)),
+                error_x=bars([comparison.value], [comparison.interval] if comparison.interval else [], colour_of(name, index)),
                 showlegend=False,
                 hovertemplate=f"{name}: %{{x:.4g}}<br>{comparison.side} its null<extra></extra>",
             )
@@ -191,7 +191,8 @@ def _band(figure: go.Figure, name: str, curve: Curve, colour: str, *, dash: str 
     )
 
 
-def _bars(values: Sequence[Number], intervals: Sequence[Interval], colour: str) -> dict[str, object] | None:
+def bars(values: Sequence[Number], intervals: Sequence[Interval], colour: str) -> dict[str, object] | None:
+    """Each value's interval as plotly's error bars; None where there are none."""
     if not len(intervals):
         return None
     return {

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from rlhub.core.errors import UserError
+from rlhub.core.files import writing
 
 Number = int | float
 
@@ -107,6 +108,28 @@ def write_html(figure: go.Figure, path: Path) -> Path:
     """Write a page that holds everything it needs and opens offline."""
     figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": False})
     return path
+
+
+def figure_path(file: str) -> Path:
+    """A file that `write_figure` can write, asked for before anything is computed.
+
+    Raises:
+        UserError: its ending is none of .html, .png, .svg and .pdf.
+    """
+    if Path(file).suffix not in (".html", ".png", ".svg", ".pdf"):
+        raise UserError(f"can't draw into {file}: give a file that ends in .html, .png, .svg or .pdf")
+    return Path(file)
+
+
+def write_figure(figure: go.Figure, path: Path) -> Path:
+    """Write a figure as its file's ending says: a page (.html) or a picture (.png, .svg, .pdf).
+
+    Raises:
+        UserError: the file can't be written, or what pictures need is missing.
+    """
+    with writing("the figure", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_html(figure, path) if path.suffix == ".html" else write_image(figure, path)
 
 
 def write_image(figure: go.Figure, path: Path, *, scale: float = 2.0) -> Path:
