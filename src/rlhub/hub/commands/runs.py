@@ -26,11 +26,14 @@ class Runs:
 
     Attributes:
         run: a run's name or folder; without one, all runs are listed.
+        plot: draw the run's curves into this file (.html, .png, .svg or .pdf): return, or accuracy, length and words of second thoughts
+            over all its stages.
         runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
         json: print JSON.
     """
 
     run: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[RUN]")]] = None
+    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     runs: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     json: bool = False
 
@@ -39,7 +42,9 @@ def run(arguments: list[str]) -> int:
     """List the runs, or show one."""
     options = parse(Runs, arguments, prog="rlhub runs")
     if options.run is not None:
-        return _show(_find(options.run, options.runs), as_json=options.json)
+        return _show(_find(options.run, options.runs), plot=options.plot, as_json=options.json)
+    if options.plot is not None:
+        raise UserError("--plot draws one run's curves: `rlhub runs RUN --plot FILE`")
     told = []
     for folder in list_runs(options.runs):
         try:
@@ -87,8 +92,14 @@ def _table(told: list[dict[str, Any]], root: Path) -> Table:
     return table
 
 
-def _show(folder: Path, *, as_json: bool) -> int:
+def _show(folder: Path, *, plot: str | None, as_json: bool) -> int:
     told = summary(folder)
+    if plot is not None:
+        from rlhub.hub.curve_figure import curves_figure
+        from rlhub.lens.figures.style import figure_path, write_figure
+
+        path = figure_path(plot)
+        told["plot"] = str(write_figure(curves_figure(folder), path))
     config, record = read_json(folder / "config.json"), read_json(folder / "provenance.json")
     if as_json:
         sys.stdout.write(json.dumps(told | {"config": config, "executions": record["executions"]}) + "\n")
@@ -106,6 +117,8 @@ def _show(folder: Path, *, as_json: bool) -> int:
     table.add_row("size", size(told["bytes"]))
     for execution in record["executions"]:
         table.add_row("executed", escape(_execution(execution)))
+    if plot is not None:
+        table.add_row("curves", escape(told["plot"]))
     if told["status"] not in ("finished", "running", "diverged"):
         table.add_row("go on", f"rlhub resume {escape(handle(folder))}")
     _console().print(table)
