@@ -98,9 +98,9 @@ class PPORLHF(Sampling):
         pretraining = load_task(self.pretraining, seed=run.seed) if self.pretraining else None
         policy: Policy = TwoHeaded(self.policy()) if self.value_model == "shared" else self.policy()
         reference = load_reference(policy, self.model)
-        critic = policy if isinstance(policy, TwoHeaded) else self.critic(run)
+        critic: Scorer | TwoHeaded = policy if isinstance(policy, TwoHeaded) else self.critic(run)
         steering = Steering(self.kl, target=self.kl_target, horizon=self.kl_horizon)
-        beside: dict[str, Any] = {} if isinstance(critic, TwoHeaded) else {"critic": Critic(critic)}
+        beside: dict[str, Any] = {"critic": Critic(critic)} if isinstance(critic, Scorer) else {}
 
         for step in run.resume(self.steps, policy=policy, steering=steering, **beside):
             started = time.perf_counter()
