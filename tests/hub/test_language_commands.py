@@ -44,6 +44,37 @@ def test_search_without_a_judge_says_what_is_missing(capsys):
     assert "needs a judge of steps" in capsys.readouterr().err
 
 
+def test_a_process_reward_model_is_evaluated_by_the_first_errors_it_finds(facts, judge, tmp_path, capsys):
+    asked = ["evaluate", judge, "--plain"]
+    assert main([*asked, "--data", str(facts), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["wrong_solutions"], told["right_solutions"], told["step"]) == (1, 1, 5)
+    wrong, right = told["accuracy_on_wrong"], told["accuracy_on_right"]
+    assert told["f1"] == (1.0 if wrong == right == 1 else 0.0)
+    assert main([*asked, "--data", str(facts), "--threshold", "0.0001", "--json"]) == 0
+    trusting = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (trusting["accuracy_on_wrong"], trusting["accuracy_on_right"], trusting["f1"]) == (0, 1, 0)
+    path = tmp_path / "bench.jsonl"
+    row = {"problem": "The capital of France is the city of", "steps": [" Paris", " no"], "final_answer_correct": False}
+    path.write_text("".join(json.dumps({**row, "label": label}) + "\n" for label in (1, -1)))
+    assert main([*asked, "--data", str(path)]) == 0
+    assert "of 1 wrong solutions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give others to measure on with --data"),
+        (["--data", "facts:capitals"], "doesn't say where solutions go wrong"),
+        (["--threshold", "1"], "threshold is 1.0"),
+        (["--problems", "1"], "at least 2"),
+    ],
+)
+def test_what_a_process_reward_model_cant_be_evaluated_on_is_named(judge, words, said, capsys):
+    assert main(["evaluate", judge, "--plain", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_chat_answers_beside_the_base_of_a_run(tmp_path, monkeypatch, capsys):
     run = rlhub.train(SFT(model="tiny", steps=1, batch=2), runs=tmp_path, name="mine")
     asked = ["chat", str(run.folder), "--max-new-tokens", "3"]

@@ -14,7 +14,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import step_labels
+from rlhub.language import decoding, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
@@ -23,8 +23,8 @@ from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
 from rlhub.language.step_labels import label, summed
-from rlhub.language.steps import Localisation, cut, first_error, localisation, step_ends, tokenize, worth
-from rlhub.language.task import Example, load_task
+from rlhub.language.steps import cut, step_ends, tokenize, worth
+from rlhub.language.task import Example, Task, load_task
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Norway": "Oslo", "Japan": "Tokyo", "Egypt": "Cairo"}
 
@@ -49,17 +49,6 @@ def test_a_solution_is_worth_its_least_step_their_product_or_its_last():
     assert worth([0.9, 0.5, 0.8], "prod") == pytest.approx(0.36)
     assert worth([0.9, 0.5, 0.8], "last") == 0.8
     assert worth([], "min") == 0
-
-
-def test_errors_are_located_to_the_step():
-    assert first_error([0.9, 0.4, 0.1]) == 1
-    assert first_error([0.9, 0.6]) == -1
-    found = localisation([1, 2, -1, 0], [1, 1, -1, -1])
-    assert found == Localisation(wrong=0.5, right=0.5)
-    assert found.f1 == 0.5
-    assert Localisation(wrong=0.0, right=0.0).f1 == 0
-    with pytest.raises(ValueError, match="at least one of each"):
-        localisation([-1], [-1])
 
 
 def test_a_label_is_whether_any_or_how_many_ways_on_are_right():
@@ -90,6 +79,24 @@ def test_steps_are_labelled_by_what_can_follow_them(tiny, monkeypatch, kind, wan
     assert solved.labels == wanted
     assert solved.tokens == 12
     assert [(text, group) for text, group in asked] == [("Capital?think\n", 2), ("Capital?think\nguess\n", 2)]
+
+
+def test_steps_get_the_same_labels_when_their_prefixes_are_read_apart(tiny, monkeypatch):
+    def odd(prompts, completions, **_):
+        return [float(len(completion) % 2) for completion in completions]
+
+    task = Task(name="odd", splits={}, rewards=[(odd, 1.0)])
+    steps = [f"The capital of {country} is the city of\n" for country in CAPITALS]
+    solutions = [(Example("Capital?", " Paris", {}), "".join(steps)), (Example("City?", " Rome", {}), "".join(steps[::-1]))]
+
+    def labelled():
+        draws = torch.Generator().manual_seed(0)
+        return label(tiny, task, solutions, rollouts=8, max_new_tokens=6, kind="soft", generator=draws)
+
+    together = labelled()
+    monkeypatch.setattr(decoding, "extended", lambda prompts: list(range(len(prompts))))
+    assert labelled() == together
+    assert len({value for one in together for value in one.labels}) > 1
 
 
 def test_a_solution_in_one_step_needs_no_roll_out(tiny):
@@ -127,11 +134,8 @@ def test_it_learns_which_steps_are_wrong(run):
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
     scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
     prompt = scorer.tokenizer("Solve.")["input_ids"]
-    found, planted = [], []
-    for row in rows():
-        found.append(first_error(chances(scorer, [(prompt, row["steps"])])[0]))
-        planted.append(row["labels"].index(0) if 0 in row["labels"] else -1)
-    assert localisation(found, planted).f1 > 0.8
+    judged = chances(scorer, [(prompt, row["steps"]) for row in rows()])
+    assert sum([chance > 0.5 for chance in steps] == row["labels"] for steps, row in zip(judged, rows(), strict=True)) > 0.8 * len(judged)
 
 
 def test_its_checkpoint_is_a_folder_that_transformers_loads(run):

@@ -82,12 +82,14 @@ def test_a_running_sum_ends_with_the_sum_and_a_planted_error_stays(numbers, draw
     steps = running_sum(expression)
     assert len(steps) == len(numbers) - 1
     assert int(steps[-1].split("=")[1]) == eval(expression)
-    wrong, place = with_error({"metadata": {"source_dataset": "chain_sum", "expression": expression}}, random.Random(draw.random()))
+    planted = with_error({"metadata": {"source_dataset": "chain_sum", "expression": expression}}, random.Random(draw.random()))
+    wrong, place = planted.steps, planted.error
     assert wrong[:place] == steps[:place]
     assert all(one != other for one, other in zip(wrong[place:], steps[place:], strict=True))
     for number, step in enumerate(wrong):
         left, value = step.split("=")
         assert (eval(left) == int(value)) == (number != place)
+    assert int(planted.answer) == int(wrong[-1].split("=")[1])
 
 
 def test_several_rewards_are_added_by_their_weights():

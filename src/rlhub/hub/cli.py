@@ -19,7 +19,7 @@ COMMANDS = {
     "train": ("train SYSTEM", "train a model or an agent; `rlhub train` lists the systems"),
     "resume": ("resume RUN", "go on with a run that was killed or interrupted, to the very same numbers"),
     "runs": ("runs [RUN]", "what has run, and how it ended"),
-    "evaluate": ("evaluate RUN", "how well a trained agent does: whole episodes, with an interval"),
+    "evaluate": ("evaluate RUN", "how well a trained agent does in whole episodes, or a process reward model in finding wrong steps"),
     "watch": ("watch RUN", "see a trained agent: an episode as a video and as pictures"),
     "search": ("search", "a task's problems solved by many solutions and a judge of steps, or a tree of steps"),
     "chat": ("chat RUN", "talk to a checkpoint, its base beside it"),

@@ -120,6 +120,8 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
     columns = {name: value for name, value in row.items() if name not in (prompt_column, answer_column) and value is not None}
     if prompt is None and isinstance(row.get("question"), dict) and isinstance(row.get("label"), dict):
         prompt, columns = prm800k(where, row)
+    if prompt is None and {"problem", "steps", "label"} <= row.keys():
+        prompt, columns = processbench(where, row)
     if prompt is None and row.get("messages") is not None:
         prompt, answer = split_conversation(where, "messages", row["messages"])
     for name in ("chosen", "rejected"):
@@ -159,6 +161,30 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return row["question"]["problem"], {"steps": steps, "labels": labels}
     except (KeyError, IndexError, TypeError) as error:
         raise UserError(f"{where}: its question and label are not laid out as PRM800K's rows are ({error!r})") from error
+
+
+def processbench(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A row of ProcessBench (Zheng et al. 2024, arXiv:2412.06559): the problem, a solution's steps, and the first wrong one.
+
+    `first_error` counts from 0 and is -1 where all steps are right, as `label` is in the file.
+
+    Raises:
+        UserError: it is not laid out so.
+    """
+    problem, steps, label = row["problem"], row["steps"], row["label"]
+    if not (
+        isinstance(problem, str)
+        and isinstance(steps, list)
+        and steps
+        and all(isinstance(step, str) and step for step in steps)
+        and type(label) is int
+        and -1 <= label < len(steps)
+    ):
+        raise UserError(
+            f"{where}: it is not laid out as ProcessBench's rows are: problem must be text, steps texts, and label the index of one, or -1"
+        )
+    others = {name: value for name, value in row.items() if name not in ("problem", "steps", "label")}
+    return problem, others | {"steps": [f"{step}\n" for step in steps], "first_error": label}
 
 
 def split_conversation(where: str, column: str, messages: Any) -> tuple[Text, str]:

@@ -163,24 +163,34 @@ def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[lis
     """
     groups, labels = [], []
     for example in examples:
-        steps, given = example.columns.get("steps"), example.columns.get("labels")
-        if not (
-            isinstance(steps, list)
-            and isinstance(given, list)
-            and len(steps) == len(given) > 0
-            and all(isinstance(step, str) and step for step in steps)
-            and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
-        ):
-            raise UserError(
-                f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
-                "give texts in steps and as many numbers from 0 to 1 in labels"
-            )
+        steps, given = labelled_steps(name, example)
         solution = tokenize(scorer.tokenizer, steps)
         groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[solution.ids]))
         row = torch.full((len(solution.ids),), torch.nan)
-        row[torch.tensor(solution.ends) - 1] = torch.tensor([float(value) for value in given])
+        row[torch.tensor(solution.ends) - 1] = torch.tensor(given)
         labels.append(row)
     return groups, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=torch.nan)
+
+
+def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float]]:
+    """An example's steps, and for each between 0 (wrong) and 1 (right); `name` is its task's.
+
+    Raises:
+        UserError: they don't go together.
+    """
+    steps, given = example.columns.get("steps"), example.columns.get("labels")
+    if not (
+        isinstance(steps, list)
+        and isinstance(given, list)
+        and len(steps) == len(given) > 0
+        and all(isinstance(step, str) and step for step in steps)
+        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
+    ):
+        raise UserError(
+            f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
+            "give texts in steps and as many numbers from 0 to 1 in labels"
+        )
+    return steps, [float(value) for value in given]
 
 
 def chances(scorer: Scorer, solutions: Sequence[tuple[list[int], Sequence[str]]], *, micro_tokens: int = MICRO_TOKENS) -> list[list[float]]:

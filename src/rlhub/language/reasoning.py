@@ -41,12 +41,17 @@ class Puzzles(Sequence[Example]):
             return Example([{"role": "user", "content": entry["question"]}], answer, {"entry": entry})
         asked = [{"role": "user", "content": f"{entry['question']}\n\n{INSTRUCTION}"}]
         steps = work_out(entry)
-        worked = None if steps is None or answer is None else f"<think>\n{''.join(steps)}</think>\n<answer>{answer}</answer>"
+        worked = None if steps is None or answer is None else in_tags(steps, answer)
         return Example(asked, worked, {"entry": entry, "solution": answer})
 
     def __iter__(self) -> Iterator[Example]:
         """Each puzzle in turn."""
         return (self[index] for index in range(len(self)))
+
+
+def in_tags(steps: Sequence[str], answer: str) -> str:
+    """A thought of these steps and an answer, as they are asked for."""
+    return f"<think>\n{''.join(steps)}</think>\n<answer>{answer}</answer>"
 
 
 def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: int) -> Task:

@@ -1,4 +1,4 @@
-"""Solutions in steps: where each step ends, what a solution is worth by its steps, and where it goes wrong first.
+"""Solutions in steps: where each step ends, and what a solution is worth by its steps.
 
 A step is a line: a solution's text is cut behind each line break, and empty lines belong to the step before them.
 """
@@ -69,39 +69,3 @@ def worth(chances: Sequence[float], how: Worth) -> float:
     if how == "last":
         return chances[-1]
     return min(chances) if how == "min" else math.prod(chances)
-
-
-def first_error(chances: Sequence[float], *, threshold: float = 0.5) -> int:
-    """The first step that is likelier wrong than `threshold` allows, counted from 0; -1 where all are right."""
-    return next((place for place, chance in enumerate(chances) if chance < threshold), -1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Localisation:
-    """How well first errors are found (Zheng et al. 2024, ProcessBench, arXiv:2412.06559, Sec. 3.4).
-
-    Attributes:
-        wrong: share of wrong solutions whose first wrong step is found, to the step.
-        right: share of right solutions in which no step is called wrong.
-    """
-
-    wrong: float
-    right: float
-
-    @property
-    def f1(self) -> float:
-        """The harmonic mean of the two."""
-        return 2 * self.wrong * self.right / (self.wrong + self.right) if self.wrong + self.right else 0.0
-
-
-def localisation(found: Sequence[int], planted: Sequence[int]) -> Localisation:
-    """Compare the first errors that were found with those that are there; -1 for none.
-
-    Raises:
-        ValueError: there is no wrong solution, or no right one, among them.
-    """
-    wrong = [one == other for one, other in zip(found, planted, strict=True) if other >= 0]
-    right = [one == other for one, other in zip(found, planted, strict=True) if other < 0]
-    if not wrong or not right:
-        raise ValueError("finding errors is measured on wrong and right solutions, at least one of each")
-    return Localisation(wrong=sum(wrong) / len(wrong), right=sum(right) / len(right))

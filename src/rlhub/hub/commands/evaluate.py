@@ -15,7 +15,10 @@ from rlhub.core.folder import find_run
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.hub.options import parse
 
-OTHERS = {"RewardModel": "rlhub.hub.commands.evaluate_reward_model"}
+OTHERS = {
+    "RewardModel": "rlhub.hub.commands.evaluate_reward_model",
+    "ProcessReward": "rlhub.hub.commands.evaluate_process_reward",
+}
 """Systems whose runs hold no agents, and the command for each."""
 
 
@@ -23,7 +26,7 @@ OTHERS = {"RewardModel": "rlhub.hub.commands.evaluate_reward_model"}
 class Evaluate:
     """Play whole episodes with a trained agent: mean, interquartile mean and 95% interval of its returns.
 
-    A run of reward-model has options of its own: `rlhub evaluate RUN --help`.
+    Runs of reward-model and process-reward have options of their own: `rlhub evaluate RUN --help`.
 
     Attributes:
         run: the run's name or folder, or RUN@STEP for one of its checkpoints.
