@@ -11,8 +11,10 @@ from policies import parameters_after, toy_policy
 
 from rlhub.core.errors import UserError
 from rlhub.language import decoding, rollout
+from rlhub.language.decoding import extended
 from rlhub.language.logprobs import score
 from rlhub.language.rollout import complete, draw, sample
+from rlhub.language.rows import pack
 
 PROMPTS = [[5, 6, 7, 8, 9], list(range(10, 21)), [30, 31], [40, 41, 42, 43, 44, 45, 46]]
 ENDS = [2, 9, 17, 33, *range(40, 52)]
@@ -49,6 +51,43 @@ def test_greedy_tokens_are_those_of_generate(family, way, monkeypatch):
     if way == "cache":
         monkeypatch.setattr(decoding, "shares_prompts", lambda model: False)
     assert greedy(model) == [row for row in generated(model) for _ in range(2)]
+
+
+def test_a_prompt_that_begins_another_is_found_with_the_longest():
+    prompts = [[1, 2], [1, 2, 3, 4], [1], [1, 2, 3], [1, 3], [1, 2], [2, 1], [1, 2, 3, 4]]
+    longest = extended(prompts)
+    assert [len(prompts[index]) for index in longest] == [4, 4, 4, 4, 2, 4, 2, 4]
+    assert len(set(longest)) == 3
+    assert all(prompts[index][: len(prompt)] == prompt for index, prompt in zip(longest, prompts, strict=True))
+    assert extended(PROMPTS) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("way", ["shared", "copied"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+def test_prompts_that_begin_one_another_are_read_together_and_continued_as_if_apart(family, way, monkeypatch):
+    model = tiny_random(family, **({"sliding_window": 6} if family.startswith("gemma") else {}))
+    monkeypatch.setattr(decoding, "LONG", 1 if way == "shared" else 1000)
+    whole = list(range(10, 29))
+    prompts = [whole[:7], whole[:12], [40, 41, 42], whole, whole[:3], [40, 41]]
+    read = []
+
+    def packed(groups, *arguments, **options):
+        read.append(sum(group.tokens for group in groups))
+        return pack(groups, *arguments, **options)
+
+    monkeypatch.setattr(decoding, "pack", packed)
+
+    def drawn():
+        draws = torch.Generator().manual_seed(3)
+        return sample(model, prompts, group=4, max_new_tokens=TOKENS, end_ids=ENDS, pad_id=0, generator=draws)
+
+    together = drawn()
+    monkeypatch.setattr(decoding, "extended", lambda prompts: list(range(len(prompts))))
+    apart = drawn()
+    assert read == [19 + 3, 7 + 12 + 3 + 19 + 3 + 2]
+    assert torch.equal(together[0], apart[0])
+    assert torch.equal(together[1], apart[1])
+    torch.testing.assert_close(together[2], apart[2], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("long", [1, 1000])

@@ -6,6 +6,7 @@ are dropped.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -41,12 +42,26 @@ def decoder_for(model: PreTrainedModel, prompts: Sequence[list[int]], group: int
     return kind(model, prompts, group, max_new_tokens)
 
 
+def extended(prompts: Sequence[list[int]]) -> list[int]:
+    """For each prompt the index of the longest that begins with it, itself where there is none: only those need to be read.
+
+    Such are the prompts from which a solution is finished after each of its steps.
+    """
+    longest = list(range(len(prompts)))
+    # In the order of their tokens, a prompt that begins another also begins the very next one.
+    order = sorted(range(len(prompts)), key=lambda index: prompts[index], reverse=True)
+    for after, index in pairwise(order):
+        if prompts[after][: len(prompts[index])] == prompts[index]:
+            longest[index] = longest[after]
+    return longest
+
+
 class LayoutDecoder:
     """Decodes with keys and values in preallocated memory, which the attention layers reach through the layout of the call.
 
     A long prompt's keys and values are kept once for its whole group, each row's own beside them; a short one's are copied to the front of
-    each row's own, which takes fewer products. Attention is computed in float32 whatever the precision: it reads more than it computes, and
-    scores rounded to bfloat16 would not be those that training sees.
+    each row's own, which takes fewer products. A prompt with which another one begins is read with that one. Attention is computed in
+    float32 whatever the precision: it reads more than it computes, and scores rounded to bfloat16 would not be those that training sees.
     """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]], group: int, max_new_tokens: int) -> None:
@@ -68,14 +83,20 @@ class LayoutDecoder:
 
     def prefill(self) -> Float[Tensor, "rows vocabulary"]:
         """See `Decoder`."""
-        row = pack([Group(prompt=prompt, completions=[]) for prompt in self._prompts], self._model.device, keep=True)
+        longest = extended(self._prompts)
+        read = sorted(set(longest))
+        row = pack([Group(prompt=self._prompts[index], completions=[]) for index in read], self._model.device, keep=True)
+        within = torch.tensor([read.index(index) for index in longest], device=self._model.device)
         with layouts(self._model):
             hidden = self._model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
         for layer in list(row.layout.prompt_keys):
             held = (row.layout.prompt_keys.pop(layer), row.layout.prompt_values.pop(layer))
-            keys, values = (x.float().transpose(1, 2).contiguous() for x in held)
+            # What lies beyond a prompt's own length is hidden by the positions.
+            keys, values = (x[within].float().transpose(1, 2).contiguous() for x in held)
             self._layers[layer] = self._memory(keys, values)
-        return self._unembedding.scaled(self._head(hidden[row.ends])).repeat_interleave(self._group, 0)
+        beyond = [len(self._prompts[index]) - len(prompt) for index, prompt in zip(longest, self._prompts, strict=True)]
+        last = row.ends[within] - torch.tensor(beyond, device=self._model.device)
+        return self._unembedding.scaled(self._head(hidden[last])).repeat_interleave(self._group, 0)
 
     def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocabulary"]:
         """See `Decoder`."""
