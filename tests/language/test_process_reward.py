@@ -52,9 +52,9 @@ def test_a_solution_is_worth_its_least_step_their_product_or_its_last():
 
 
 def test_a_label_is_whether_any_or_how_many_ways_on_are_right():
-    assert summed([0.0, 1.0, 0.0, 0.0], "hard") == 1
-    assert summed([0.0, 1.0, 0.0, 0.0], "soft") == 0.25
-    assert summed([0.0, 0.0], "hard") == 0
+    assert summed([False, True, False, False], "hard") == 1
+    assert summed([False, True, False, False], "soft") == 0.25
+    assert summed([False, False], "hard") == 0
 
 
 @pytest.fixture(scope="module")

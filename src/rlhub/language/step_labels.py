@@ -13,7 +13,7 @@ import torch
 from rlhub.language.model import Policy, encode
 from rlhub.language.rollout import complete
 from rlhub.language.steps import cut, tokenize
-from rlhub.language.task import Example, Task, columns_of
+from rlhub.language.task import Example, Task
 
 Labels = Literal["hard", "soft"]
 
@@ -77,17 +77,10 @@ def label(
         for (place, number), texts, lengths in zip(owners, drawn.texts, drawn.lengths.tolist(), strict=True):
             finished += [(place, "".join(steps[place][:number]) + text, number) for text in texts]
             spent[place] += sum(lengths)
-    scores = task.score(
-        [examples[place].prompt for place, _, _ in finished],
-        [text for _, text, _ in finished],
-        **columns_of([examples[place] for place, _, _ in finished]),
-        completion_ids=[[] for _ in finished],
-        step=0,
-        seed=0,
-    )
-    right: dict[tuple[int, int], list[float]] = {}
-    for (place, _, number), score in zip(finished, scores, strict=True):
-        right.setdefault((place, number), []).append(float(score is not None and score >= 1))
+    hits = task.right([examples[place] for place, _, _ in finished], [text for _, text, _ in finished])
+    right: dict[tuple[int, int], list[bool]] = {}
+    for (place, _, number), hit in zip(finished, hits, strict=True):
+        right.setdefault((place, number), []).append(hit)
     labels = [
         [summed(right[place, number], kind) for number in range(1, len(lines) + 1)] if lines else [] for place, lines in enumerate(steps)
     ]
@@ -97,6 +90,6 @@ def label(
     ]
 
 
-def summed(right: Sequence[float], kind: Labels) -> float:
+def summed(right: Sequence[bool], kind: Labels) -> float:
     """A step's label from whether each way to finish it is right: any of them (hard), or how many (soft)."""
     return float(any(right)) if kind == "hard" else sum(right) / len(right)

@@ -8,14 +8,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from rlhub.core.seeding import generator
-from rlhub.core.statistics import bootstrap_interval
+from rlhub.core.statistics import bootstrap_interval, wilson_interval
 from rlhub.language.model import Policy
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.task import Example, Task
 from rlhub.lens.divergence import divergence
 
 SPLITS = ("train", "heldout", "untouched")
-NORMAL_95 = 1.959964
 
 
 def recall(policy: Policy, task: Task, examples: Sequence[Example], *, max_new_tokens: int) -> list[int]:
@@ -80,17 +79,9 @@ def mean_and_interval(values: Sequence[float]) -> dict[str, Any]:
 
 def share(hits: Sequence[int]) -> dict[str, Any]:
     """A share of successes with Wilson's interval, as JSON, and each single outcome."""
-    return {"value": sum(hits) / len(hits), "interval": list(wilson_interval(sum(hits), len(hits))), "count": len(hits), "each": list(hits)}
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95% score interval of a share (Wilson 1927).
-
-    (p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    rate, z = successes / trials, NORMAL_95
-    centre, scale = rate + z * z / (2 * trials), 1 + z * z / trials
-    reach = z * (rate * (1 - rate) / trials + z * z / (4 * trials**2)) ** 0.5
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+    return {
+        "value": sum(hits) / len(hits),
+        "interval": list(wilson_interval(sum(hits) / len(hits), len(hits))),
+        "count": len(hits),
+        "each": list(hits),
+    }

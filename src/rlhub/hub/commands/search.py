@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         from rlhub.language.model import load_policy
         from rlhub.language.scorer import StepScorer, load_scorer
         from rlhub.language.search import step_judge
-        from rlhub.language.task import columns_of, load_task
+        from rlhub.language.task import load_task
 
         task = load_task(options.task, seed=options.seed)
         policy = load_policy(options.model, learning_rate=0.0)
@@ -66,11 +66,9 @@ def run(arguments: list[str]) -> int:
         for place, example in enumerate(examples):
             found.append(search(policy, example, judge=judge, generator=generator(options.seed, "search", place)))
             bar.advance(1)
-    prompts, texts = [example.prompt for example in examples], [one.text for one in found]
-    columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": options.seed}
     import torch
 
-    solved = torch.tensor([float(score is not None and score >= 1) for score in task.score(prompts, texts, **columns)])
+    solved = torch.tensor(task.right(examples, [one.text for one in found])).float()
     interval = bootstrap_interval(solved, generator=generator(0, "search")) if len(solved) > 1 else None
     told: dict[str, Any] = {
         "model": options.model,
