@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.language.judge import EndpointJudge, Judge, ModelJudge, begins, load_judge, name_of, preferred, read_record
+from rlhub.language.judge import EndpointJudge, Judge, ModelJudge, load_judge, name_of, preferred, read_record
 from rlhub.language.model import load_policy
 
 QUESTION = [{"role": "user", "content": "Which is better? (A) or (B)"}]
@@ -161,14 +161,76 @@ def test_so_many_are_asked_at_once_and_so_many_a_minute(server, tmp_path):
     assert time.monotonic() - began >= 0.5
 
 
-def test_options_are_told_apart_by_what_tells_them_apart():
-    assert begins("(A", "(A")
-    assert begins("(A)", "A")
-    assert begins("(A", "A)")
-    assert not begins("(A", "(")
-    assert not begins("(A", "B")
-    assert preferred({"top": {}, "text": "(B) is better"}, "(A", "(B") == 0
-    assert preferred({"top": {}, "text": "neither"}, "(A", "(B") == 0.5
+def tops(*tokens):
+    """Tokens that were written, each with the log-probs of those it was chosen among."""
+    return [{"token": token, "top": top} for token, top in tokens]
+
+
+@pytest.mark.parametrize(
+    ("top", "text", "wanted"),
+    [
+        (tops(("A", {"A": -0.1054, " B": -2.3026, "(": -5.0})), "A", 0.9),
+        (tops(("(", {"(": -0.001, "A": -8.0, "B": -9.5}), ("B", {"B": -0.1054, "A": -2.3026})), "(B", 0.1),
+        (tops(("**", {"**": -0.1}), ("(", {"(": -0.1}), ("A", {"A)": -0.1054, "B": -2.3026})), "**(A", 0.9),
+        (tops(("Answer", {"Answer": -0.05, "B": -4.0})), "Answer (B)", 0.0),
+        (tops(("Both", {"Both": -0.1, "A": -3.0})), "Both are good", 0.5),
+        ([], "(B) is better", 0.0),
+        ([], "B", 0.0),
+        ([], "**(B)", 0.0),
+        ([], "A.", 1.0),
+        ([], "A better answer would be longer", 0.5),
+        ([], "neither", 0.5),
+        ([], "", 0.5),
+    ],
+)
+def test_the_letter_that_decides_is_read_wherever_it_stands(top, text, wanted):
+    assert preferred({"top": top, "text": text}, "(A", "(B") == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_question_that_is_refused_is_answered_with_nothing_and_not_asked_again(server, tmp_path):
+    texts = said("one", "two", "three")
+    server.script = ["answer", 400, "answer"]
+    assert judge_of(server, tmp_path, at_once=1).write(texts, max_new_tokens=5, temperature=0.0, seed=0) == ["ONE", "", "THREE"]
+    assert judge_of(server, tmp_path, at_once=1).write(texts, max_new_tokens=5, temperature=0.0, seed=0) == ["ONE", "", "THREE"]
+    assert len(server.asked) == 3
+
+
+def test_where_every_question_is_refused_it_says_why_and_asks_again_next_time(server, tmp_path):
+    server.script = [400, 400]
+    with pytest.raises(UserError, match=r"refuses every question: .*not now"):
+        judge_of(server, tmp_path).write(said("one", "two"), max_new_tokens=5, temperature=0.0, seed=0)
+    assert judge_of(server, tmp_path).write(said("one", "two"), max_new_tokens=5, temperature=0.0, seed=0) == ["ONE", "TWO"]
+
+
+def test_an_endpoint_that_gives_no_log_probs_is_asked_without(server, tmp_path):
+    server.script = [400]
+    assert judge_of(server, tmp_path, at_once=1).choose(said("(b) it is"), first="(A", second="(B") == [0.0]
+    assert [bool(body.get("logprobs")) for body in server.asked] == [True, False]
+
+
+def test_requests_that_are_made_again_keep_to_the_rate(server, tmp_path):
+    server.script = [503, 503, 503]
+    began = time.monotonic()
+    judge_of(server, tmp_path, per_minute=300).write(said("one"), max_new_tokens=5, temperature=0.0, seed=0)
+    assert len(server.asked) == 4
+    assert time.monotonic() - began >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("speed=3", "has no option 'speed'"),
+        ("timeout=soon", "'soon', which is no number"),
+        ("at_once=0", "too little"),
+        ("timeout=0", "too little"),
+    ],
+)
+def test_limits_of_an_endpoint_are_given_with_its_name(tmp_path, query, words):
+    with pytest.raises(UserError, match=words):
+        load_judge(f"http://localhost:1/v1#wise?{query}", record=tmp_path / "r", policy=lambda: None)
+    judge = load_judge("http://localhost:1/v1#wise?timeout=3&retries=0&at_once=2&per_minute=60", record=tmp_path / "r", policy=lambda: None)
+    assert isinstance(judge, EndpointJudge)
+    assert (judge._at_once, judge._retries, judge._pause, judge._client.timeout) == (2, 0, 1.0, 3.0)
 
 
 def test_a_model_here_judges_by_its_log_probs():

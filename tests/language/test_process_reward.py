@@ -18,7 +18,7 @@ from rlhub.language import decoding, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
-from rlhub.language.process_reward import ProcessReward, chances, read_rows, stepped
+from rlhub.language.process_reward import ProcessReward, chances, read_appended, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
@@ -184,9 +184,9 @@ def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, mo
 
 def test_a_file_of_labels_is_cut_back_to_whole_batches(tmp_path):
     path = tmp_path / "labels.jsonl"
-    assert read_rows(path, together=2) == []
+    assert read_appended(path, together=2) == []
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a"')
-    assert read_rows(path, together=2) == [{"a": 1}, {"a": 2}]
+    assert read_appended(path, together=2) == [{"a": 1}, {"a": 2}]
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
 
 

@@ -76,6 +76,24 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is damaged, it is not JSON: {error}") from error
 
 
+def read_appended(path: Path, *, together: int = 1) -> list[Any]:
+    """The lines of a JSONL file that is written by appending; what a kill left of a line, or of lines that belong together, is cut off.
+
+    Args:
+        path: the file; none there is none written.
+        together: lines that are written, and count, only together.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    whole = whole[: len(whole) // together * together]
+    if len(whole) < len(lines):
+        # Cutting keeps what comes before; writing it anew could be killed in between and lose it.
+        os.truncate(path, sum(map(len, whole)))
+    return [json.loads(line) for line in whole]
+
+
 def sync_file(path: Path) -> None:
     """Return once the file's bytes are on the disk."""
     with path.open("rb") as file:

@@ -4,21 +4,24 @@ A judge writes answers to conversations, and says with what probability it would
 are written to a file the moment they arrive, so that a run that was killed asks, and pays, for none of them twice.
 """
 
+import contextlib
 import hashlib
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import parse_qsl
 
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import read_appended, writing
 from rlhub.language.model import Policy, encode, encode_completion, load_policy
 from rlhub.language.rollout import complete
 from rlhub.language.rows import Group
@@ -26,6 +29,7 @@ from rlhub.language.update import score_all
 
 Messages = list[dict[str, str]]
 KEY = "RLHUB_JUDGE_KEY"
+LOGPROBS = {"logprobs": True, "top_logprobs": 20}
 
 
 @runtime_checkable
@@ -108,8 +112,9 @@ class EndpointJudge:
             raise UserError("a judge behind an endpoint needs the package openai: pip install 'rlhub[judge]'") from error
         self._errors = openai
         key = key or os.environ.get(KEY) or "none"
-        self._client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=retries)
-        self._url, self._model, self._record, self._at_once = url, model, record, at_once
+        # Requests are made again here and not by the client, so that these keep to the rate, too.
+        self._client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0)
+        self._url, self._model, self._record, self._at_once, self._retries = url, model, record, at_once, retries
         self._lock, self._known = threading.Lock(), read_record(record)
         self._pause, self._next = 60 / per_minute if per_minute else 0.0, 0.0
 
@@ -120,45 +125,93 @@ class EndpointJudge:
         return [str(answer["text"]).strip() for answer in self._ask_all(asked)]
 
     def choose(self, conversations: Sequence[Messages], *, first: str, second: str) -> list[float]:
-        """See `Judge`; from the log-probs of the first token where the endpoint gives them, else from what it writes."""
-        settings = {"max_tokens": 2, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+        """See `Judge`; from the log-probs of the token that decides where the endpoint gives them, else from what it writes."""
+        settings = {"max_tokens": 4, "temperature": 0.0, **LOGPROBS}
         answers = self._ask_all([{"messages": messages, **settings} for messages in conversations])
         return [preferred(answer, first, second) for answer in answers]
 
     def _ask_all(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         names = [name_of({"model": self._model, **request}) for request in requests]
         missing = {name: request for name, request in zip(names, requests, strict=True) if name not in self._known}
+        refused: list[str] = []
         with ThreadPoolExecutor(self._at_once) as threads:
             jobs = [threads.submit(self._ask, name, request) for name, request in missing.items()]
             try:
-                for job in jobs:
-                    job.result()
+                refused += [refusal for job in jobs if (refusal := job.result())]
             except BaseException:
                 for job in jobs:
                     job.cancel()
                 raise
+        # One prompt that it won't hear of is no reason to stop; where it hears of none, something is wrong with the asking.
+        if refused and all(not self._known[name]["text"] for name in names):
+            self._forget(names)
+            raise UserError(f"the judge at {self._url} refuses every question: {refused[0]}")
         return [self._known[name] for name in names]
 
-    def _ask(self, name: str, request: dict[str, Any]) -> None:
-        self._wait()
+    def _ask(self, name: str, request: dict[str, Any]) -> str:
+        """Ask, and keep the answer; what it says if it refuses the question, whose answer then is empty."""
+        choice, refusal = None, ""
         try:
-            choice = self._client.chat.completions.create(model=self._model, **request).choices[0]
-        except self._errors.APITimeoutError as error:
-            raise UserError(f"the judge at {self._url} doesn't answer in time, also when asked again; resume the run later") from error
-        except self._errors.APIConnectionError as error:
-            raise UserError(f"the judge at {self._url} can't be reached ({error}); resume the run when it can") from error
-        except self._errors.APIStatusError as error:
-            raise UserError(f"the judge at {self._url} refuses: {error.status_code}, {str(error)[:200]}") from error
-        except (self._errors.OpenAIError, IndexError, TypeError, ValueError) as error:
-            raise UserError(f"the judge at {self._url} answers with what is no chat completion ({error!r})") from error
-        top = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else []
-        answer = {"text": choice.message.content or "", "top": {each.token: each.logprob for each in top}}
+            choice = self._tried(request)
+        except self._errors.BadRequestError as error:
+            refusal = str(error)[:200]
+            if request.keys() & LOGPROBS.keys():
+                plain = {key: value for key, value in request.items() if key not in LOGPROBS}
+                with contextlib.suppress(self._errors.BadRequestError):
+                    choice, refusal = self._tried(plain), ""
+        tokens = choice.logprobs.content if choice and choice.logprobs and choice.logprobs.content else []
+        top = [{"token": one.token, "top": {each.token: each.logprob for each in one.top_logprobs}} for one in tokens]
+        self._keep(name, {"text": (choice.message.content or "") if choice else "", "top": top})
+        return refusal
+
+    def _tried(self, request: dict[str, Any]) -> Any:
+        """An answer, asked for again as long as that makes sense."""
+        for attempt in range(self._retries + 1):
+            self._wait()
+            try:
+                return self._client.chat.completions.create(model=self._model, **request).choices[0]
+            except self._errors.BadRequestError:
+                raise
+            except self._errors.OpenAIError as error:
+                if attempt == self._retries or not self._passes(error):
+                    raise self._told(error) from error
+                time.sleep(pause_before(attempt + 1, getattr(error, "response", None)))
+            except (IndexError, TypeError, ValueError) as error:
+                raise self._told(error) from error
+        raise AssertionError
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether what failed may go well another time."""
+        status = getattr(error, "status_code", None)
+        return isinstance(error, self._errors.APIConnectionError) or status in (408, 409, 429) or (status or 0) >= 500
+
+    def _told(self, error: Exception) -> UserError:
+        """What failed, for a person."""
+        if isinstance(error, self._errors.APITimeoutError):
+            return UserError(f"the judge at {self._url} doesn't answer in time, also when asked again; resume the run later")
+        if isinstance(error, self._errors.APIConnectionError):
+            return UserError(f"the judge at {self._url} can't be reached ({error}); resume the run when it can")
+        if isinstance(error, self._errors.APIStatusError):
+            return UserError(f"the judge at {self._url} refuses: {error.status_code}, {str(error)[:200]}")
+        return UserError(f"the judge at {self._url} answers with what is no chat completion ({error!r})")
+
+    def _keep(self, name: str, answer: dict[str, Any]) -> None:
+        """Write an answer to the file before anything else is done with it."""
         line = json.dumps({"name": name, **answer}) + "\n"
         with self._lock, writing("the judge's answers", self._record.parent), self._record.open("a") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
             self._known[name] = answer
+
+    def _forget(self, names: Sequence[str]) -> None:
+        """Drop answers, so that they are asked for again."""
+        with self._lock:
+            self._known = {name: answer for name, answer in self._known.items() if name not in names}
+            rows = "".join(json.dumps({"name": name, **answer}) + "\n" for name, answer in self._known.items())
+            beside = self._record.with_name(f".{self._record.name}.partial")
+            beside.write_text(rows)
+            beside.replace(self._record)
 
     def _wait(self) -> None:
         """Keep to the rate."""
@@ -170,18 +223,33 @@ class EndpointJudge:
 
 
 def preferred(answer: dict[str, Any], first: str, second: str) -> float:
-    """The probability of the first option among the two, from an endpoint's answer; 1/2 where it says neither."""
-    chances = [sum(math.exp(value) for token, value in answer["top"].items() if begins(option, token)) for option in (first, second)]
-    if sum(chances) > 0:
-        return chances[0] / sum(chances)
-    said = [answer["text"].strip().startswith(option.strip()) for option in (first, second)]
-    return 0.5 if said[0] == said[1] else float(said[0])
+    """The probability of the first option among the two, from an endpoint's answer; 1/2 where it says neither.
+
+    The token that decides is the first that is more than brackets and the like; if it is none of the options' letters, as in "Answer (B)",
+    what was written counts.
+    """
+    letters = [bare(option) for option in (first, second)]
+    for token in answer["top"]:
+        if not bare(token["token"]):
+            continue
+        chances = [sum(math.exp(value) for each, value in token["top"].items() if bare(each) == letter) for letter in letters]
+        if bare(token["token"]) in letters and sum(chances) > 0:
+            return chances[0] / sum(chances)
+        break
+    either = "|".join(map(re.escape, letters))
+    said = re.search(rf"\(({either})\)", answer["text"]) or re.match(rf"\W*({either})\W*(?:$|(?<=\W)(?![a-z]))", answer["text"])
+    return 0.5 if said is None else float(said[1] == letters[0])
 
 
-def begins(option: str, token: str) -> bool:
-    """Whether a token can be the beginning of an option, or the other way round, and tells it from others: a bracket alone doesn't."""
-    option, token = option.strip(" ("), token.strip(" (")
-    return bool(token) and (option.startswith(token) or token.startswith(option))
+def bare(text: str) -> str:
+    """A token or an option without spaces, brackets and the like around it."""
+    return text.strip(" \n\t()[]*:.,\"'")
+
+
+def pause_before(attempt: int, response: Any) -> float:
+    """Seconds to wait before a request is made again: as long as the endpoint says, else longer each time, up to 8."""
+    wanted = getattr(response, "headers", {}).get("retry-after", "")
+    return min(float(wanted), 60.0) if re.fullmatch(r"\d+(?:\.\d+)?", wanted) else min(0.25 * 2**attempt, 8.0)
 
 
 def name_of(request: dict[str, Any]) -> str:
@@ -190,22 +258,16 @@ def name_of(request: dict[str, Any]) -> str:
 
 
 def read_record(path: Path) -> dict[str, dict[str, Any]]:
-    """The answers that a file keeps, by their requests' names; a line that a kill cut off is dropped from the file."""
-    if not path.exists():
-        return {}
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole)
-    rows = [json.loads(line) for line in whole.splitlines()]
-    return {row.pop("name"): row for row in rows}
+    """The answers that a file keeps, by their requests' names."""
+    return {row.pop("name"): row for row in read_appended(path)}
 
 
 def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judge:
     """A judge by its name.
 
     Args:
-        spec: empty for the model that is trained; `http://HOST/v1#MODEL` (or https) for an endpoint; else what `load_policy` takes.
+        spec: empty for the model that is trained; `http://HOST/v1#MODEL` (or https) for an endpoint, with its limits after a question
+            mark as in `...#MODEL?timeout=30&retries=6&at_once=4&per_minute=60`; else what `load_policy` takes.
         record: where an endpoint's answers are kept.
         policy: makes the model that is trained.
 
@@ -213,8 +275,29 @@ def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judg
         UserError: an endpoint without a model's name, or a model that can't be loaded.
     """
     if spec.startswith(("http://", "https://")):
-        url, _, model = spec.partition("#")
+        url, _, rest = spec.partition("#")
+        model, _, query = rest.partition("?")
         if not model:
             raise UserError(f"the judge {spec!r} lacks its model's name: give it after a #, as in {url}#MODEL")
-        return EndpointJudge(url, model, record=record)
+        return EndpointJudge(url, model, record=record, **endpoint_options(spec, query))
     return ModelJudge(load_policy(spec, learning_rate=0.0) if spec else policy())
+
+
+def endpoint_options(spec: str, query: str) -> dict[str, Any]:
+    """The limits that a judge's name gives.
+
+    Raises:
+        UserError: there is no such limit, or it is no number that makes sense.
+    """
+    kinds: dict[str, Callable[[str], float]] = {"timeout": float, "retries": int, "at_once": int, "per_minute": int}
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in kinds:
+            raise UserError(f"the judge {spec!r} has no option {name!r}; it has {', '.join(kinds)}")
+        try:
+            found[name] = kinds[name](value)
+        except ValueError as error:
+            raise UserError(f"the option {name!r} of the judge {spec!r} is {value!r}, which is no number") from error
+        if found[name] < (1 if name == "at_once" else 0) or (name == "timeout" and not found[name] > 0):
+            raise UserError(f"the option {name!r} of the judge {spec!r} is {value}, which is too little")
+    return found

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import read_appended, writing
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.model import encode, load_policy
@@ -116,7 +115,7 @@ class ProcessReward(FineTuning):
     def labelled(self, run: Run, task: Task) -> list[Example]:
         """Solutions with labels, as many as asked for: those that a run made before it was killed are read, the others made now."""
         path = run.folder / LABELS
-        rows = read_rows(path, together=self.batch)
+        rows = read_appended(path, together=self.batch)
         if len(rows) < self.solutions:
             solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
         while len(rows) < self.solutions:
@@ -141,18 +140,6 @@ class ProcessReward(FineTuning):
         return [
             Example(row["prompt"], None, {"steps": row["steps"], "labels": row["labels"]}) for row in rows[: self.solutions] if row["steps"]
         ]
-
-
-def read_rows(path: Path, *, together: int) -> list[dict[str, Any]]:
-    """The lines of a file of labels that was written so many lines at a time; of what a kill cut off nothing is left in the file."""
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    whole = whole[: len(whole) // together * together]
-    if len(whole) < len(lines):
-        path.write_text("".join(whole))
-    return [json.loads(line) for line in whole]
 
 
 def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[list[Group], Float[Tensor, "completions tokens"]]:
