@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from rlhub.language.advantages import token_rewards, whitened
 from rlhub.language.ppo_rlhf import PPORLHF, Steering, with_imitation
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.scorer import read_head
-from rlhub.language.update import Batch, score_all
+from rlhub.language.task import load_task
+from rlhub.language.update import Batch, load_reference, score_all
 
 GROUPS = toy_groups(5, 1, seed=3)
 LENGTHS = torch.tensor([len(group.completions[0]) for group in GROUPS])
@@ -177,3 +179,42 @@ def test_it_begins_its_value_model_from_the_reward_model(tmp_path):
     system = PPORLHF(**{**SMALL, "prompts": 4}, steps=1, epochs=1, minibatches=1, reward_model=str(judge.folder))
     line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
     assert math.isfinite(line["reward"])
+
+
+def test_a_value_model_begins_on_the_scale_of_the_rewards():
+    scorer, system = toy_scorer(), PPORLHF(precision="fp32")
+    raw = scorer.read_all(GROUPS, micro_tokens=1000).values[:, :-1, 0]
+    scorer.gain, scorer.bias = 0.5, -3.0
+    values = system.values_of(scorer, GROUPS)
+    torch.testing.assert_close(values, 0.5 * raw - 3.0)
+    settled = PPORLHF(precision="fp32", learning_rate=0.0)
+    batch = Batch(groups=GROUPS, columns={"values": values, "returns": values * MASK})
+    found = settled.change(
+        scorer,
+        GROUPS,
+        partial(settled.value_objective, scaled=scorer.scaled),
+        step=1,
+        normaliser=1.0,
+        columns=batch.columns,
+        read=read_head,
+    )
+    assert found["loss"] == pytest.approx(0, abs=1e-6)
+
+
+def test_an_answer_without_a_score_teaches_nothing(tmp_path):
+    (tmp_path / "sometimes.py").write_text(
+        "def good(prompts, completions, **_):\n    return [None if place % 4 == 3 else float(place) for place in range(len(completions))]\n"
+    )
+    system = PPORLHF(**SMALL | {"prompts": 8}, steps=1, kl=0.0, reward=f"{tmp_path / 'sometimes.py'}:good", unended_score=0.0)
+    run = Run.create(system, runs=tmp_path / "runs")
+    policy, critic = system.policy(), system.critic(run)
+    rollout, scores, _ = system.sample(policy, load_task(system.task, reward=system.reward), run, 1)
+    batch, _ = system.batch(policy, load_reference(policy, "tiny"), critic, rollout, scores, kl=0.0)
+    without = scores.isnan().flatten() & rollout.ended.flatten()
+    assert not batch.columns["advantages"][without].any()
+    torch.testing.assert_close(batch.columns["returns"][without], (batch.columns["values"] * rollout.mask.flatten(0, 1))[without])
+
+
+def test_its_reward_may_be_a_sum(tmp_path):
+    system = PPORLHF(**SMALL | {"prompts": 4}, steps=1, reward="task+0.5*contains_answer")
+    assert rlhub.train(system, seed=0, runs=tmp_path).status == "finished"

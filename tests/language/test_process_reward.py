@@ -224,6 +224,35 @@ def test_prm800ks_rows_are_read(tmp_path):
         load_task(str(path))
 
 
+def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_named(tmp_path):
+    path = tmp_path / "prm.jsonl"
+    refused = {"completions": [{"text": "bad", "rating": -1}], "chosen_completion": None, "human_completion": {"text": "good"}}
+    after = {"completions": [{"text": "fine", "rating": 1}], "chosen_completion": 0, "human_completion": None}
+    path.write_text(json.dumps({"question": {"problem": "?"}, "label": {"steps": [refused, after]}}) + "\n")
+    columns = load_task(str(path)).split("train")[0].columns
+    assert (columns["steps"], columns["labels"]) == (["good\n", "fine\n"], [1, 1])
+    unrated = {"completions": [{"text": "x", "rating": None}], "chosen_completion": None}
+    path.write_text(json.dumps({"question": {"problem": "?"}, "label": {"steps": [unrated]}}) + "\n")
+    with pytest.raises(UserError, match=r"prm\.jsonl:1: none of its steps is rated"):
+        load_task(str(path))
+
+
+def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_rest_left_out(tiny, monkeypatch):
+    asked = []
+
+    def scripted(policy, prompts, *, group, **_):
+        asked.extend(policy.tokenizer.decode(prompt) for prompt in prompts)
+        return type("Drawn", (), {"texts": [["so Paris"]] * len(prompts), "lengths": torch.ones(len(prompts), 1, dtype=torch.long)})
+
+    monkeypatch.setattr(step_labels, "complete", scripted)
+    task = load_task("facts:capitals", reward="contains_answer")
+    solutions = [(Example("?", " Paris", {}), "one\ntwo\nthr"), (Example("?", " Paris", {}), "half")]
+    cut, nothing = label(tiny, task, solutions, rollouts=1, max_new_tokens=9, kind="hard", ended=[False, False])
+    assert (cut.steps, cut.labels) == (["one\n", "two\n"], [1.0, 1.0])
+    assert (nothing.steps, nothing.labels) == ([], [])
+    assert asked == ["?one\n", "?one\ntwo\n"]
+
+
 @pytest.mark.parametrize(
     "columns",
     [{"steps": ["a"], "labels": [1, 0]}, {"steps": [], "labels": []}, {"steps": ["a"], "labels": [2]}, {"steps": [""], "labels": [1]}],

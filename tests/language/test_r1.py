@@ -100,6 +100,16 @@ def test_several_rewards_are_added_by_their_weights():
     assert task.score([example.prompt], [example.columns["solution"]], **columns) == [pytest.approx(1.1)]
 
 
+def test_a_bonus_for_form_makes_no_wrong_answer_right():
+    task = load_task("reasoning-gym:spell_backward?think=true", reward="task+0.2*format+0.1*language")
+    example = task.split("train")[0]
+    bare = example.columns["solution"]
+    right, wrong = example.answer, example.answer.replace(f"<answer>{bare}", f"<answer>{bare[:-1]}9")
+    columns = columns_of([example])
+    assert task.score([example.prompt], [wrong], **columns)[0] > 1
+    assert task.right([example] * 3, [right, wrong, bare]) == [True, False, False]
+
+
 def test_what_is_good_is_collected(tmp_path):
     system = Collect(model="tiny", task="facts:capitals", steps=2, prompts=16, group=4, max_new_tokens=4)
     run = rlhub.train(system, seed=0, runs=tmp_path)

@@ -48,6 +48,27 @@ def test_with_a_group_its_mean_is_the_baseline_first():
     torch.testing.assert_close(found[:, 0], torch.tensor([1.0, -1.0, 1.0, -1.0]))
 
 
+def test_an_answer_without_a_score_changes_nothing_for_the_others():
+    system, mask = ReinforcePlusPlus(kl=0.0), torch.ones(4, 1, dtype=torch.bool)
+    found = system.advantages(torch.tensor([[5.0], [4.0], [3.0], [math.nan]]), torch.zeros(4, 1), mask)
+    without = system.advantages(torch.tensor([[5.0], [4.0], [3.0]]), torch.zeros(3, 1), mask[:3])
+    torch.testing.assert_close(found[:3], without)
+    assert found[3] == 0
+
+
+@pytest.mark.parametrize(("prompts", "minibatches"), [(9, 4), (10, 6), (4, 4)])
+def test_a_roll_out_is_gone_through_in_as_many_updates_as_asked_for(prompts, minibatches, tmp_path):
+    from rlhub.core.run import Run
+    from rlhub.language.rows import Group
+    from rlhub.language.update import Batch
+
+    batch = Batch(groups=[Group(prompt=[place + 1], completions=[[1]]) for place in range(prompts)], columns={})
+    system = RLOO(**SMALL, prompts=prompts, minibatches=minibatches)
+    parts = list(system.shares(batch, Run.create(system, runs=tmp_path), 1))
+    assert len(parts) == minibatches
+    assert sorted(group.prompt[0] for part in parts for group in part.groups) == list(range(1, prompts + 1))
+
+
 @pytest.mark.parametrize(
     "system",
     [

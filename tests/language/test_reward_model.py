@@ -14,10 +14,13 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.language import hidden
 from rlhub.language.grpo import GRPO
+from rlhub.language.model import load_policy
 from rlhub.language.reward_losses import bradley_terry_loss, calibration, ranking_loss
 from rlhub.language.reward_model import ModelReward, RewardModel, scores_of
+from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
 from rlhub.language.scorer import head_of, load_scorer, read_head
+from rlhub.language.task import load_task
 
 COUNTRIES = {"France": " Paris", "Italy": " Rome", "Spain": " Madrid", "Norway": " Oslo", "Japan": " Tokyo"}
 
@@ -139,6 +142,28 @@ def test_rewards_are_scaled_on_answers_of_the_starting_model(run):
     assert scorer.gain > 0
     assert scorer.gain != 1
     assert head_of(scorer.bare).out_features == 1
+
+
+def test_on_the_answers_that_set_its_scale_rewards_have_mean_0_and_deviation_1_also_where_they_were_cut_off(ranked_file, tmp_path):
+    system = RewardModel(
+        model="tiny", task=str(ranked_file), steps=3, batch=5, learning_rate=1e-3, samples=16, max_new_tokens=2, precision="fp32"
+    )
+    run = rlhub.train(system, seed=0, runs=tmp_path)
+    examples = load_task(str(ranked_file)).sample(16, step=1, seed=0)
+    policy = load_policy("tiny", learning_rate=0.0, precision="fp32")
+    drawn = generate(policy, examples, max_new_tokens=2, generator=run.generator("reference samples"))
+    texts = [texts[0] for texts in drawn.texts]
+    assert not drawn.ended.all()
+    found = torch.tensor(ModelReward(str(run.folder))([example.prompt for example in examples], texts, ended=drawn.ended[:, 0].tolist()))
+    assert found.mean().item() == pytest.approx(0, abs=0.1)
+    assert found.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_answers_for_the_scale_are_missed_before_anything_is_trained(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
+    with pytest.raises(UserError, match="has no answer"):
+        rlhub.train(RewardModel(model="tiny", task=str(tmp_path / "pairs.jsonl"), scale="answers"), runs=tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*"))
 
 
 def test_a_policy_is_trained_by_it(run, tmp_path):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
@@ -16,17 +18,17 @@ SAMPLES = "samples.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Collect:
-    """Answers of a model whose reward is high enough, as prompts and answers in `samples.jsonl`.
+    """Answers of a model that are right, as prompts and answers in `samples.jsonl`.
 
     Attributes:
         model: alias, hub id, folder or run of the model that answers.
         task: where prompts and rewards come from (docs/training.md).
-        reward: the task's own (`task`), or others, as in `task+0.5*format`.
+        reward: the task's own (`task`), or several, as in `task+format`; an answer is right where each that applies is full, that is at
+            least 1, whatever its weight.
         steps: batches of prompts.
         prompts: prompts in one step.
         group: answers per prompt.
         keep: most answers that are kept of a prompt.
-        least: reward from which on an answer is kept.
         max_new_tokens: longest answer, in tokens.
         temperature: answers are sampled at.
     """
@@ -38,7 +40,6 @@ class Collect:
     prompts: int = 32
     group: int = 4
     keep: int = 1
-    least: float = 1.0
     max_new_tokens: int = 96
     temperature: float = 1.0
 
@@ -48,7 +49,7 @@ class Collect:
 
     def train(self, run: Run) -> None:
         """Collect in a run."""
-        task = load_task(self.task, seed=run.seed, reward=self.reward.split("+"))
+        task = load_task(self.task, seed=run.seed, reward=self.reward)
         policy = load_policy(self.model, learning_rate=0.0)
         made = Rows(run, SAMPLES)
 
@@ -63,13 +64,15 @@ class Collect:
                 generator=run.generator("samples", step),
             )
             rewards, measures = rewards_of(task, drawn, step=step, seed=run.seed)
-            good = ((rewards >= self.least) & drawn.ended).tolist()
+            flat = [example for example in examples for _ in range(self.group)]
+            right = torch.tensor(task.right(flat, [text for texts in drawn.texts for text in texts])).view(-1, self.group)
+            good = (right & drawn.ended).tolist()
             for example, texts, chosen in zip(examples, drawn.texts, good, strict=True):
                 answers = list(dict.fromkeys(text for text, keep in zip(texts, chosen, strict=True) if keep))
                 made.add([{"prompt": example.prompt, "answer": answer} for answer in answers[: self.keep]])
             if step == self.steps and not made.rows:
                 raise UserError(
-                    f"no answer of {self.model} to {self.task} reached a reward of {self.least:g}, so there is nothing to imitate: begin "
-                    "from a model that is trained further, or sample more (prompts, group)"
+                    f"no answer of {self.model} to {self.task} is right by {self.reward}, so there is nothing to imitate: begin from a "
+                    "model that is trained further, or sample more (prompts, group)"
                 )
             run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards), tokens=int(drawn.mask.sum()))

@@ -144,8 +144,8 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
 def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A row of PRM800K (Lightman et al. 2023, arXiv:2305.20050): the problem, its solution's steps, and 1 or 0 for each.
 
-    Of several wordings of a step the one that the raters went on with counts, else the first. A rating of 0 (neutral) is no error; what
-    comes after the first error was not rated.
+    Of several wordings of a step the one that the raters went on with counts: one of the model's, or where none would do their own, which
+    is right; where they went on with none, the first. A rating of 0 (neutral) is no error; what comes after the first error was not rated.
 
     Raises:
         UserError: it is not laid out so.
@@ -153,11 +153,20 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     steps, labels = [], []
     try:
         for step in row["label"]["steps"]:
-            chosen = step["completions"][step.get("chosen_completion") or 0]
-            if chosen["rating"] is None:
+            chosen, human = step.get("chosen_completion"), step.get("human_completion")
+            if chosen is None and human is not None:
+                chosen, rating = human, 1
+            else:
+                chosen = step["completions"][chosen or 0]
+                rating = chosen["rating"]
+            if rating is None:
                 break
             steps.append(str(chosen["text"]) + "\n")
-            labels.append(float(chosen["rating"] >= 0))
+            labels.append(float(rating >= 0))
+            if labels[-1] == 0:
+                break
+        if not steps:
+            raise UserError(f"{where}: none of its steps is rated; leave the row out")
         return row["question"]["problem"], {"steps": steps, "labels": labels}
     except (KeyError, IndexError, TypeError) as error:
         raise UserError(f"{where}: its question and label are not laid out as PRM800K's rows are ({error!r})") from error

@@ -17,7 +17,8 @@ def rewards_of(task: Task, rollout: Rollout, *, step: int, seed: int) -> tuple[F
     prompts = [example.prompt for example in rollout.examples for _ in range(group)]
     completions = [text for texts in rollout.texts for text in texts]
     tokens = [ids[mask].tolist() for ids, mask in zip(rollout.ids.flatten(0, 1), rollout.mask.flatten(0, 1), strict=True)]
-    columns = {**columns_of(rollout.examples, repeat=group), "completion_ids": tokens, "step": step, "seed": seed}
+    told = {"completion_ids": tokens, "ended": rollout.ended.flatten().tolist(), "step": step, "seed": seed}
+    columns = {**columns_of(rollout.examples, repeat=group), **told}
     rewards = torch.tensor([math.nan if reward is None else reward for reward in task.score(prompts, completions, **columns)])
     measured = {
         name: [value for value in values if value is not None] for name, values in task.measure(prompts, completions, **columns).items()

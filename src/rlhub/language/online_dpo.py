@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.advantages import tied
@@ -46,6 +47,8 @@ class OnlineDPO(Sampling):
         super().__post_init__()
         check_fields(self, at_least={2: "group"}, above={0: "beta"})
         check_smoothing(self.label_smoothing)
+        if self.epochs != 1 or self.minibatches != 1:
+            raise UserError("online DPO goes through its answers once, in one update; leave epochs and minibatches at 1")
 
     def train(self, run: Run) -> None:
         """Train in a run."""

@@ -6,6 +6,7 @@ does; generalised advantages make of both what each token was worth.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -140,13 +141,15 @@ class PPORLHF(Sampling):
         values = self.values_of(critic, rollout.groups)
         divergence = self.divergence(policy, reference, rollout, before)
         ended = torch.where(rollout.ended, scores, self.unended_score).flatten()
+        # An answer without a score teaches nothing: no advantage, and the value that it had.
+        scored = mask & ended.isfinite()[:, None]
         rewards = token_rewards(divergence, ended.nan_to_num(0.0), mask, kl=kl)
         if self.whiten_rewards:
-            rewards = whitened(rewards, mask, centre=False)
-        advantages = self.advantages(rewards, values, mask)
+            rewards = whitened(rewards, scored, centre=False)
+        advantages = self.advantages(rewards, values, scored)
         columns = {
             "old": before.logprobs,
-            "advantages": whitened(advantages, mask),
+            "advantages": whitened(advantages, scored),
             "values": values,
             "returns": (advantages + values) * mask,
         }
@@ -175,7 +178,7 @@ class PPORLHF(Sampling):
         """The value before each token."""
         if isinstance(critic, TwoHeaded):
             return critic.values(groups, micro_tokens=self.micro_tokens)
-        return critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0]
+        return critic.scaled(critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0])
 
     def shown(self, policy: Policy, pretraining: Task | None, run: Run, step: int, number: int) -> list[Group]:
         """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx."""
@@ -202,7 +205,8 @@ class PPORLHF(Sampling):
             told = self.change(policy, mixed.groups, self.objective, columns=mixed.columns, temperature=self.temperature, **settings)
             valued = batch.only("values", "returns")
             rate = self.learning_rate if self.value_learning_rate is None else self.value_learning_rate
-            found = self.change(critic, valued.groups, self.value_objective, columns=valued.columns, read=read_head, peak=rate, **settings)
+            objective = partial(self.value_objective, scaled=critic.scaled)
+            found = self.change(critic, valued.groups, objective, columns=valued.columns, read=read_head, peak=rate, **settings)
             fitted = {"value_loss": found["loss"], "value_gradient_norm": found["gradient_norm"]}
         means = {name: told.pop(name) / settings["normaliser"] for name in ("entropy", "clipped", "approximate_kl")}
         return {**told, **means, **fitted}
@@ -236,7 +240,12 @@ class PPORLHF(Sampling):
         return Terms(loss=surrogate.sum() + likelihood.sum(), sums=sums)
 
     def value_objective(
-        self, outputs: Outputs, *, values: Float[Tensor, "completions tokens"], returns: Float[Tensor, "completions tokens"]
+        self,
+        outputs: Outputs,
+        *,
+        values: Float[Tensor, "completions tokens"],
+        returns: Float[Tensor, "completions tokens"],
+        scaled: Callable[[Tensor], Tensor] = torch.clone,
     ) -> Terms:
         """Half the squared error of the values, or of values held near what they were, whichever is larger.
 
@@ -244,8 +253,9 @@ class PPORLHF(Sampling):
             outputs: what the value model says along the answers.
             values: what it said in the roll-out.
             returns: what came.
+            scaled: brings what its head says to the rewards' scale.
         """
-        errors = clipped_value_error(outputs.values[:, :-1, 0], values, returns, clip=self.value_clip)
+        errors = clipped_value_error(scaled(outputs.values[:, :-1, 0]), values, returns, clip=self.value_clip)
         return Terms(loss=0.5 * (errors * outputs.mask).sum())
 
     def joint_objective(

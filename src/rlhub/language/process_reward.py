@@ -130,6 +130,7 @@ class ProcessReward(FineTuning):
                 solutions,
                 rollouts=self.rollouts,
                 kind=self.labels,
+                ended=drawn.ended[:, 0].tolist(),
                 generator=run.generator("labels", turn),
                 **settings,
             )

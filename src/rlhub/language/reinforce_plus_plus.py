@@ -94,7 +94,8 @@ class ReinforcePlusPlus(Sampling):
         lengths = mask.sum(1).view_as(scores)
         worth = group_advantages(scores, lengths > 0, scale=False) if self.group > 1 else scores.nan_to_num(0.0)
         rewards = token_rewards(divergence, worth.flatten(), mask, kl=self.kl)
-        return whitened(rewards.flip(1).cumsum(1).flip(1), mask)
+        # An answer without a score teaches nothing.
+        return whitened(rewards.flip(1).cumsum(1).flip(1), mask & scores.isfinite().flatten()[:, None])
 
     def objective(
         self, scored: Scored, *, old: Float[Tensor, "completions tokens"], advantages: Float[Tensor, "completions tokens"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.model import encode, load_policy
+from rlhub.language.model import encode, encode_completion, load_policy
 from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.reward_losses import Ties, calibration, ranking_loss, rightly_ordered
 from rlhub.language.rewards import Text, content
@@ -65,6 +65,8 @@ class RewardModel(FineTuning):
     def train(self, run: Run) -> None:
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
+        if self.scale == "answers":
+            require_answer(task.split("train")[0])
         scorer = load_scorer(
             self.model,
             fresh=True,
@@ -119,19 +121,14 @@ class RewardModel(FineTuning):
         """Give rewards their scale."""
         if self.scale == "none":
             return
-        examples = task.examples("train")[: self.samples]
+        examples = task.sample(self.samples, step=1, seed=run.seed)
+        prompts = [example.prompt for example in examples]
         if self.scale == "samples":
             starting = load_policy(self.model, learning_rate=0.0, precision=self.precision)
-            group = -(-self.samples // len(examples))
-            drawn = generate(
-                starting, examples, group=group, max_new_tokens=self.max_new_tokens, generator=run.generator("reference samples")
-            )
-            groups = drawn.groups
+            drawn = generate(starting, examples, max_new_tokens=self.max_new_tokens, generator=run.generator("reference samples"))
+            groups = as_scored(scorer, prompts, [texts[0] for texts in drawn.texts], drawn.ended.flatten().tolist())
         else:
-            groups = [
-                Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[response(scorer, require_answer(example))])
-                for example in examples
-            ]
+            groups = as_scored(scorer, prompts, [require_answer(example) for example in examples])
         scores = scores_of(scorer, groups, micro_tokens=self.micro_tokens)
         scorer.gain = 1 / max(float(scores.std()), 1e-6) if self.scale == "samples" else 1.0
         scorer.bias = -scorer.gain * float(scores.mean())
@@ -165,6 +162,24 @@ def ranked(scorer: Scorer, task: Task, examples: Sequence[Example], *, step: int
     return groups, torch.tensor(scores)
 
 
+def as_scored(scorer: Scorer, prompts: Sequence[Text], texts: Sequence[str], ended: Sequence[bool] | None = None) -> list[Group]:
+    """Answers as a reward model sees them: in its own tokens, with the end token where they ended.
+
+    Args:
+        scorer: the reward model.
+        prompts: one an answer.
+        texts: the answers.
+        ended: whether each came to its end; by default all did.
+    """
+    whole = [True] * len(texts) if ended is None else ended
+    # What was cut off before it said anything has no token of its own to be scored at.
+    answers = [
+        response(scorer, text) if end or not text else encode_completion(scorer.tokenizer, text)
+        for text, end in zip(texts, whole, strict=True)
+    ]
+    return [Group(prompt=encode(scorer.tokenizer, prompt), completions=[answer]) for prompt, answer in zip(prompts, answers, strict=True)]
+
+
 def by_prompt(values: Float[Tensor, " answers"], prompts: Int[Tensor, " answers"]) -> list[Tensor]:
     """The values of each prompt's answers."""
     return list(values.split(prompts.unique_consecutive(return_counts=True)[1].tolist()))
@@ -177,7 +192,7 @@ def has_pair(scores: Float[Tensor, " answers"], ties: Ties) -> bool:
 
 def scores_of(scorer: Scorer, groups: Sequence[Group], *, micro_tokens: int = MICRO_TOKENS) -> Float[Tensor, " completions"]:
     """The rewards of all completions, on their scale."""
-    return scorer.gain * scorer.read_all(groups, micro_tokens=micro_tokens).last[:, 0] + scorer.bias
+    return scorer.scaled(scorer.read_all(groups, micro_tokens=micro_tokens).last[:, 0])
 
 
 def margins_on(
@@ -203,10 +218,7 @@ class ModelReward:
         self.__name__ = f"reward-model:{name}"
         self._scorer = load_scorer(name, fresh=False)
 
-    def __call__(self, prompts: list[Text], completions: list[Text], **_: Any) -> list[float]:
-        """The reward of each completion, its end token included."""
-        groups = [
-            Group(prompt=encode(self._scorer.tokenizer, prompt), completions=[response(self._scorer, content(completion))])
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
+    def __call__(self, prompts: list[Text], completions: list[Text], *, ended: list[bool] | None = None, **_: Any) -> list[float]:
+        """The reward of each completion, its end token included where it ended."""
+        groups = as_scored(self._scorer, prompts, [content(completion) for completion in completions], ended)
         return [float(score) for score in scores_of(self._scorer, groups)]

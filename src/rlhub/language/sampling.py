@@ -57,7 +57,7 @@ class Sampling(FineTuning):
 
     def rewarded_task(self, run: Run) -> Task:
         """The task with its reward."""
-        return load_task(self.task, seed=run.seed, reward=self.reward.split("+"))
+        return load_task(self.task, seed=run.seed, reward=self.reward)
 
     def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
         """A step's completions, their rewards, and the means of what the task measures of them."""
@@ -79,7 +79,8 @@ class Sampling(FineTuning):
         """The prompts that each update of a step takes: all of them in each epoch, in another order."""
         for epoch in range(self.epochs):
             order = torch.randperm(len(batch.groups), generator=run.generator(f"minibatches {epoch}", step))
-            yield from (batch.select(rows) for rows in (order if self.minibatches > 1 else order.sort().values).chunk(self.minibatches))
+            order = order if self.minibatches > 1 else order.sort().values
+            yield from (batch.select(rows) for rows in order.tensor_split(self.minibatches))
 
     def scored(self, policy: Policy, rollout: Rollout) -> Scored:
         """What the policy that sampled says of a roll-out, as training computes it."""

@@ -82,6 +82,10 @@ class Scorer(Policy):
 
     gain, bias = 1.0, 0.0
 
+    def scaled(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """What the head says, on the rewards' own scale."""
+        return self.gain * values + self.bias
+
     @torch.no_grad()
     def read_all(self, groups: Sequence[Group], *, micro_tokens: int) -> Outputs:
         """What the head says along all completions, without gradient, on the CPU."""

@@ -43,6 +43,7 @@ def label(
     rollouts: int,
     max_new_tokens: int,
     kind: Labels,
+    ended: Sequence[bool] | None = None,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> list[Labelled]:
@@ -55,22 +56,25 @@ def label(
         rollouts: continuations from each step (N).
         max_new_tokens: longest of them, in tokens.
         kind: hard or soft.
+        ended: whether each solution came to its end; by default all did. Of one that was cut off the step that was being written is left
+            out, and the last whole one is finished like the others.
         temperature: they are sampled at.
         generator: where the randomness comes from.
 
     Returns:
-        The solutions in their order; the last step's label says whether the solution itself is right.
+        The solutions in their order; where one ended, the last step's label says whether it is right.
     """
-    steps = [cut(text) for _, text in solutions]
+    whole = [True] * len(solutions) if ended is None else ended
+    steps = [[step for step in cut(text) if end or step.endswith("\n")] for (_, text), end in zip(solutions, whole, strict=True)]
     prefixes, owners = [], []
     for place, ((example, _), lines) in enumerate(zip(solutions, steps, strict=True)):
         stepped = tokenize(policy.tokenizer, lines)
         prompt = encode(policy.tokenizer, example.prompt)
-        for number in range(1, len(lines)):
+        for number in range(1, len(lines) + (not whole[place])):
             prefixes.append(prompt + stepped.ids[: stepped.ends[number - 1]])
             owners.append((place, number))
     examples = [example for example, _ in solutions]
-    finished = [(place, "".join(steps[place]), len(steps[place])) for place in range(len(solutions))]
+    finished = [(place, "".join(steps[place]), len(steps[place])) for place in range(len(solutions)) if whole[place]]
     spent = [0] * len(solutions)
     if prefixes:
         drawn = complete(policy, prefixes, group=rollouts, max_new_tokens=max_new_tokens, temperature=temperature, generator=generator)

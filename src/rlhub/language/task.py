@@ -109,15 +109,20 @@ class Task:
         return totals
 
     def right(self, examples: Sequence[Example], completions: Sequence[str]) -> list[bool]:
-        """Whether each example's completion is right: its score is full, that is at least 1.
+        """Whether each example's completion is right: of the task's rewards some apply, and each of these is full, that is at least 1.
+
+        Their weights don't count: a bonus for form makes no wrong answer right.
 
         Args:
             examples: one a completion.
             completions: texts.
         """
+        prompts = [example.prompt for example in examples]
         columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": self.seed}
-        scores = self.score([example.prompt for example in examples], completions, **columns)
-        return [score is not None and score >= 1 for score in scores]
+        spoken = as_messages(prompts, completions)
+        given = [call_reward(reward, prompts, spoken, **columns) for reward, _ in self.rewards]
+        applying = [[value for value in values if value is not None] for values in zip(*given, strict=True)]
+        return [bool(values) and min(values) >= 1 for values in applying]
 
     def measure(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> dict[str, list[float | None]]:
         """Each measure's value for each completion (arguments as for `score`)."""
@@ -196,8 +201,8 @@ def load_task(
             `PATH.jsonl` or `datasets:NAME_OR_FOLDER` with the options `prompt` and `answer` (columns), `test` (a second file) or `config`,
             `split` and `test` (of the data set).
         seed: of examples that are made, and of wrong answers.
-        reward: the task's own reward ("task"), a reward's name, `path.py:function`, or several of these; each may have a weight before it,
-            as in `0.5*contains_answer`.
+        reward: the task's own reward ("task"), a reward's name, `path.py:function`, or several of these, in a list or joined by `+`; each
+            may have a weight before it, as in `task+0.5*contains_answer`.
         prompt_column: the column of a file or data set that holds prompts.
         answer_column: the column that holds answers.
 
@@ -227,7 +232,7 @@ def load_task(
         raise UserError(
             f"there is no task {spec!r}; give facts:RELATION, reasoning-gym:NAME, bridges:BLOCKS, a PATH.jsonl or datasets:NAME"
         )
-    wanted = [reward] if isinstance(reward, str) else list(reward)
+    wanted = reward.split("+") if isinstance(reward, str) else list(reward)
     return task if wanted == ["task"] else with_rewards(task, wanted)
 
 
