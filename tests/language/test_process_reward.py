@@ -14,7 +14,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import decoding, step_labels
+from rlhub.language import decoding, process_reward, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
@@ -180,6 +180,20 @@ def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, mo
     assert path.read_text() == made
     states = [load_scorer(str(each.folder), kind=StepScorer, fresh=False).bare.state_dict() for each in (whole, resumed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_labels_that_were_made_are_kept_when_something_goes_wrong_after_them(tmp_path, monkeypatch):
+    system = ProcessReward(model="tiny", task="facts:capitals", steps=1, solutions=4, batch=2, rollouts=2, max_new_tokens=4)
+
+    def fails(*_, **__):
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process_reward, "load_scorer", fails)
+        with pytest.raises(UserError, match="disk"):
+            rlhub.train(system, seed=0, runs=tmp_path, name="mine")
+    assert len((tmp_path / "mine" / "labels.jsonl").read_text().splitlines()) == 4
+    assert rlhub.train(system, seed=0, runs=tmp_path, name="mine").status == "finished"
 
 
 def test_a_file_of_labels_is_cut_back_to_whole_batches(tmp_path):

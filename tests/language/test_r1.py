@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from rlhub.language.collect import Collect
 from rlhub.language.grpo import GRPO
 from rlhub.language.r1 import R1
 from rlhub.language.rule_rewards import has_form, language_consistency, reflections, tag_format, thought, thought_words
+from rlhub.language.stages import same_stage
 from rlhub.language.task import columns_of, load_task
 from rlhub.language.worked import running_sum, with_error, work_out
 
@@ -153,3 +155,26 @@ def test_a_run_that_was_stopped_in_a_stage_goes_on_to_the_same_bits(tmp_path, mo
             rlhub.train(small(), seed=0, runs=tmp_path, name="cut")
     resumed = execute(Run.open(tmp_path / "cut"))
     assert all(torch.equal(one, other) for one, other in zip(whole.model().parameters(), resumed.model().parameters(), strict=True))
+
+
+def test_a_run_that_was_stopped_and_moved_goes_on_where_it_lies_now(tmp_path, monkeypatch):
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(GRPO, "update", stops)
+        with pytest.raises(KeyboardInterrupt):
+            rlhub.train(small(), seed=0, runs="runs", name="cut")
+    shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
+    resumed = execute(Run.open(tmp_path / "elsewhere" / "cut"))
+    assert resumed.status == "finished"
+    whole = rlhub.train(small(), seed=0, runs=tmp_path, name="whole")
+    assert all(torch.equal(one, other) for one, other in zip(whole.model().parameters(), resumed.model().parameters(), strict=True))
+
+
+def test_settings_name_the_same_stage_wherever_the_run_lies():
+    assert same_stage("runs/a/stages/collect/samples.jsonl", "/home/b/stages/collect/samples.jsonl")
+    assert not same_stage("runs/a/stages/collect", "runs/a/stages/reason")
+    assert not same_stage("smollm2", "smollm2")
+    assert not same_stage(3, 3)

@@ -14,7 +14,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.language import hidden
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import load_policy
+from rlhub.language.model import load_model, load_policy
 from rlhub.language.reward_losses import bradley_terry_loss, calibration, ranking_loss
 from rlhub.language.reward_model import ModelReward, RewardModel, scores_of
 from rlhub.language.rollout import generate
@@ -135,6 +135,22 @@ def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
     assert scores_of(exact, [group]).item() == pytest.approx(scale["gain"] * raw + scale["bias"], rel=1e-4, abs=1e-4)
     asked = ModelReward(str(run.folder))(["The capital of France is the city of"], [" Paris"])
     assert asked[0] == pytest.approx(scale["gain"] * raw + scale["bias"], rel=0.01, abs=0.01)
+
+
+def test_where_padding_is_the_end_token_transformers_still_scores_at_the_end(tmp_path):
+    model, tokenizer = load_model("tiny")
+    tokenizer.pad_token, model.config.pad_token_id = tokenizer.eos_token, tokenizer.eos_token_id
+    model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    scorer = load_scorer(str(tmp_path / "base"), fresh=True, precision="fp32")
+    scorer.save_model(tmp_path)
+    ids = [*tokenizer("The capital of France is")["input_ids"], tokenizer.eos_token_id]
+    judge = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    with torch.no_grad():
+        theirs = judge.eval()(input_ids=torch.tensor([ids])).logits.item()
+    ours = scores_of(scorer, [Group(prompt=ids[:-1], completions=[ids[-1:]])]).item()
+    assert theirs == pytest.approx(ours, abs=1e-4)
+    assert AutoTokenizer.from_pretrained(tmp_path).pad_token_id != tokenizer.eos_token_id
 
 
 def test_rewards_are_scaled_on_answers_of_the_starting_model(run):

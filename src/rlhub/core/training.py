@@ -10,6 +10,9 @@ from rlhub.core.folder import checked_name, is_run, runs_folder
 from rlhub.core.run import Run
 from rlhub.core.system import describe_system
 
+BOOKKEEPING = ("config.json", "provenance.json", "lock", "metrics.jsonl", "error.log")
+"""Files that every run begins with."""
+
 
 def train(
     system: Any,
@@ -26,7 +29,8 @@ def train(
     The arguments are those of `Run.create`. A run of that name which has finished with the same settings is returned as it is.
 
     Raises:
-        UserError: what a person can mend, in one sentence. A run that never reached its first step leaves no folder behind.
+        UserError: what a person can mend, in one sentence. A run that never reached its first step leaves no folder behind, unless it
+            has made something before.
     """
     folder = runs_folder(runs) / checked_name(name) if name else None
     if folder is not None and is_run(folder):
@@ -40,9 +44,14 @@ def train(
     try:
         return execute(run)
     except UserError:
-        if not run.began and run.status == "failed" and not run.metrics():
+        if not run.began and run.status == "failed" and not run.metrics() and not holds_work(run.folder):
             shutil.rmtree(run.folder, ignore_errors=True)
         raise
+
+
+def holds_work(folder: Path) -> bool:
+    """Whether there is more in a run's folder than what every run begins with: labels or answers that took long to make."""
+    return any(path.is_file() and path.name not in BOOKKEEPING and path.stat().st_size for path in folder.rglob("*"))
 
 
 def execute(run: Run) -> Run:

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its name everywhere
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhub.core.devices import best_device
 from rlhub.core.errors import UserError
 from rlhub.core.seeding import generator
 from rlhub.language.hidden import states
 from rlhub.language.logprobs import causal_model
-from rlhub.language.model import Policy, Precision, adamw, load_tokenizer, load_weights, model_source, pad_id, resolved, with_adapters
+from rlhub.language.model import Policy, Precision, adamw, end_ids, load_tokenizer, load_weights, model_source, resolved, with_adapters
 from rlhub.language.quiet import without_bars
 from rlhub.language.rows import Group, completion_mask, micro_batches
 
@@ -190,7 +190,10 @@ def load_scorer(
             head.weight.copy_(torch.randn(head.weight.shape, generator=draw) / (head.in_features + 1) ** 0.5)
             if head.bias is not None:
                 head.bias.zero_()
-    model.config.pad_token_id = pad_id(model, tokenizer)
+    pad = pad_apart(model, tokenizer)
+    model.config.pad_token_id = pad
+    if pad is not None and pad != tokenizer.pad_token_id:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
     nn.Module.to(model, device or best_device())
     trained = with_adapters(model, lora_rank, 2 * lora_rank, seed=seed, head=head_name(model)) if lora_rank else model
     optimizer = adamw(trained, learning_rate=learning_rate, weight_decay=weight_decay)
@@ -198,3 +201,13 @@ def load_scorer(
     if Path(source).is_dir():
         scorer.read_scale(Path(source))
     return scorer
+
+
+def pad_apart(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """A padding token that ends no text, so that transformers, which scores at the last token that is none, sees an answer's end token too.
+
+    None where the tokenizer has no such token: transformers then takes the last of all.
+    """
+    ends = end_ids(model, tokenizer)
+    candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.added_tokens_decoder)
+    return next((token for token in candidates if token is not None and token not in ends), None)

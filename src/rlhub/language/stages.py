@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rlhub.core.files import writing
+from rlhub.core.files import read_json, write_json, writing
+from rlhub.core.folder import is_run
 from rlhub.core.run import Run
+from rlhub.core.system import describe_system
 from rlhub.core.training import train
 
 STAGES = "stages"
@@ -34,10 +36,20 @@ class Stages:
             system: what trains.
             model: whether it leaves a model that the next stages, and in the end everybody, should take.
         """
+        if is_run(self._run.folder / STAGES / name):
+            self._relocate(name, system)
         done = train(system, seed=self._run.seed, runs=self._run.folder / STAGES, name=name)
         if model:
             self.last = name
         return done
+
+    def _relocate(self, name: str, system: Any) -> None:
+        """Let a stage that was begun find the others where they lie now: the whole run may have been moved, or named by another path."""
+        path = self._run.folder / STAGES / name / "config.json"
+        config, wanted = read_json(path), json.loads(json.dumps(describe_system(system)["fields"]))
+        moved = {key: value for key, value in wanted.items() if same_stage(config["fields"].get(key), value)}
+        if any(config["fields"][key] != value for key, value in moved.items()):
+            write_json(path, config | {"fields": config["fields"] | moved})
 
     def folder(self, name: str) -> str:
         """A stage's run, as what others name their models by."""
@@ -66,6 +78,14 @@ class Stages:
 
     def load_model(self, folder: Path) -> None:
         """Nothing: the stages' own runs hold their models."""
+
+
+def same_stage(one: Any, other: Any) -> bool:
+    """Whether two settings name the same stage, or the same file of it, in runs that may lie in different places."""
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    within = [text.rpartition(f"/{STAGES}/")[2] if f"/{STAGES}/" in text else None for text in (one, other)]
+    return within[0] is not None and within[0] == within[1]
 
 
 class Rows:
