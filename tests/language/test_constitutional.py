@@ -1,6 +1,7 @@
 """Constitutional AI: its file, what is asked of the judge, and all stages on a tiny model."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ critique = "Say what."
 revision = "Mend it."
 preference = "Which?"
 [prompts]
-helpful = ["Hi", "Yo", "Ho", "He", "Ha"]
+harmful = ["Hi", "Yo", "Ho", "He", "Ha"]
 """
 
 
@@ -71,7 +72,7 @@ def test_the_constitution_that_comes_along_is_about_help_honesty_and_harm():
         ("[[principles]]\nname = 'a'\ncritique = 'b'\nrevision = 'c'", "principle 1 lacks preference"),
         (SHORT.replace("preference", "preferences"), "principle 1 lacks preference"),
         (SHORT.replace("[prompts]", "other = 'x'\n[prompts]"), "principle 1 has other"),
-        (SHORT.replace("helpful =", "silly ="), "prompts that can't be read"),
+        (SHORT.replace("harmful =", "silly ="), "prompts that can't be read"),
         ("name = ", "is not TOML"),
     ],
 )
@@ -96,10 +97,17 @@ def test_each_answer_is_criticised_and_revised_in_turns(short, scripted, tmp_pat
     system = Revise(model="tiny", constitution=short, steps=2, batch=2, revisions=2, max_new_tokens=3)
     run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
     rows = [json.loads(line) for line in (run.folder / "revisions.jsonl").read_text().splitlines()]
+    assert [row["turn"] for row in rows] == [1, 2] * 4
+    assert all((row["critique"], row["answer"].strip(), row["principle"]) == ("S3", "M5", "brief") for row in rows)
+    assert run.metrics()[-1]["rows"] == 8
+
+
+def test_what_is_asked_helpfully_is_answered_and_not_criticised(short, scripted, tmp_path):
+    Path(short).write_text(SHORT.replace("harmful =", "helpful ="))
+    run = rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=3), seed=0, runs=tmp_path / "runs")
+    rows = [json.loads(line) for line in (run.folder / "revisions.jsonl").read_text().splitlines()]
     assert len(rows) == 4
-    assert all(row["critiques"] == ["S3", "S3"] and row["answers"][1:] == ["M5", "M5"] for row in rows)
-    assert all(row["chosen"] == row["answer"] == "M5" and row["rejected"] == row["answers"][0] for row in rows)
-    assert run.metrics()[-1]["rows"] == 4
+    assert all((row["turn"], row["critique"], row["answer"].strip()) == (0, "", row["first"]) for row in rows)
 
 
 def test_a_liking_for_the_first_answer_cancels_out(short, scripted, tmp_path):
@@ -108,15 +116,15 @@ def test_a_liking_for_the_first_answer_cancels_out(short, scripted, tmp_path):
     rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
     assert rows
     for row in rows:
-        assert len(row["chosen"]) >= len(row["rejected"])
-        same = len(row["chosen"]) == len(row["rejected"])
-        assert row["probability"] == pytest.approx(0.5 if same else 0.6)
+        assert len(row["chosen"]) > len(row["rejected"])
+        assert row["probability"] == pytest.approx(0.6)
     assert run.metrics()[-1]["first_preferred"] > 0.5
 
 
 def test_preferences_near_a_half_can_be_left_out(short, scripted, tmp_path):
     system = Compare(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=6, least=0.2)
-    assert rlhub.train(system, seed=0, runs=tmp_path / "runs").metrics()[-1]["rows"] == 0
+    with pytest.raises(UserError, match="prefers neither of any two answers"):
+        rlhub.train(system, seed=0, runs=tmp_path / "runs")
     with pytest.raises(UserError, match="further from 1/2"):
         Compare(least=0.5)
 

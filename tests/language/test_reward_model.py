@@ -53,6 +53,27 @@ def test_equal_scores_cost_log_2_and_a_margin_shifts_them():
     assert math.isclose(bradley_terry_loss(zero + 2, zero + 2, centring=0.1).item(), math.log(2) + 1.6, rel_tol=1e-6)
 
 
+def test_a_judge_that_is_not_sure_pulls_the_scores_to_its_own_odds():
+    better, worse = torch.tensor([0.7], requires_grad=True), torch.tensor([-0.1])
+    there, back = bradley_terry_loss(better, worse), bradley_terry_loss(worse, better)
+    torch.testing.assert_close(bradley_terry_loss(better, worse, sure=0.8), 0.8 * there + 0.2 * back)
+    settled = torch.tensor([math.log(0.8 / 0.2)], requires_grad=True)
+    bradley_terry_loss(settled, torch.zeros(1), sure=0.8).sum().backward()
+    assert settled.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_rows_probability_is_what_is_learnt(tmp_path):
+    pair = {"prompt": "The capital of France is the city of", "chosen": " Paris", "rejected": " Rome", "probability": 0.7}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
+    fields = {"model": "tiny", "task": str(tmp_path / "pairs.jsonl"), "scale": "none", "learning_rate": 1e-3, "precision": "fp32"}
+    run = rlhub.train(RewardModel(**fields, steps=30, batch=1), seed=0, runs=tmp_path)
+    better, worse = ModelReward(str(run.folder))([pair["prompt"]] * 2, [" Paris", " Rome"])
+    assert better - worse == pytest.approx(math.log(0.7 / 0.3), abs=0.1)
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair | {"probability": 1.5}) + "\n")
+    with pytest.raises(UserError, match=r"probability is 1\.5"):
+        rlhub.train(RewardModel(**fields, steps=1, batch=1), seed=0, runs=tmp_path, name="other")
+
+
 def test_a_prompts_loss_is_the_mean_over_its_pairs_that_are_no_ties():
     scores, ranks = torch.randn(5), torch.tensor([0.0, 3, 1, 1, 2])
     wanted = [

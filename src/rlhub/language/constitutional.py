@@ -61,7 +61,10 @@ class Principled:
 
 @dataclass(frozen=True, kw_only=True)
 class Revise(Principled):
-    """Answers, critiques of them by principles, and revisions; each prompt's last revision is what is imitated.
+    """Answers, critiques of them by principles, and revisions, which are what is imitated.
+
+    Every revision is a row. Prompts of the kind `helpful` need none: their first answers are rows, so that helpfulness isn't lost
+    (Bai et al. 2022, Sec. 3.1 and 3.2).
 
     Attributes:
         revisions: times that each answer is criticised and revised.
@@ -86,11 +89,13 @@ class Revise(Principled):
             examples = task.sample(self.batch, step=step, seed=run.seed)
             drawn = generate(policy, examples, generator=run.generator("answers", step), **written)
             asked = [messages_of(example.prompt) for example in examples]
+            helpful = [example.columns.get("kind") == "helpful" for example in examples]
             answers = [[texts[0].strip()] for texts in drawn.texts]
             critiques: list[list[str]] = [[] for _ in examples]
             by = [[principles.drawn(run.seed, step, place, turn) for turn in range(self.revisions)] for place in range(len(examples))]
             for turn in range(self.revisions):
-                lines = list(zip(asked, answers, by, strict=True))
+                places = [place for place, kept in enumerate(helpful) if not kept]
+                lines = [(asked[place], answers[place], by[place]) for place in places]
                 seeds = [derive(run.seed, what, step, turn) % 2**31 for what in ("critiques", "revisions")]
                 told = judge.write([criticising(one, said[-1], law[turn]) for one, said, law in lines], seed=seeds[0], **written)
                 better = judge.write(
@@ -98,30 +103,32 @@ class Revise(Principled):
                     seed=seeds[1],
                     **written,
                 )
-                for place in range(len(examples)):
-                    critiques[place].append(told[place])
-                    answers[place].append(better[place] or answers[place][-1])
+                for place, word, revision in zip(places, told, better, strict=True):
+                    critiques[place].append(word)
+                    answers[place].append(revision or answers[place][-1])
             made.add(
                 [
                     {
                         "prompt": example.prompt,
-                        "answer": said[-1],
-                        "chosen": said[-1],
-                        "rejected": said[0],
-                        "answers": said,
-                        "critiques": words,
-                        "principles": [law.name for law in laws],
+                        "answer": answer if texts[0] == texts[0].lstrip() else f" {answer}",
+                        "first": said[0],
+                        "turn": turn,
+                        "critique": words[turn - 1] if turn else "",
+                        "principle": laws[turn - 1].name if turn else "",
                     }
-                    for example, said, words, laws in zip(examples, answers, critiques, by, strict=True)
+                    for example, said, words, laws, texts in zip(examples, answers, critiques, by, drawn.texts, strict=True)
+                    for turn, answer in enumerate(said)
+                    if turn or len(said) == 1
                 ]
             )
-            lengths = [len(said[-1]) / max(len(said[0]), 1) for said in answers]
+            revised = [said for said in answers if len(said) > 1]
+            lengths = [len(said[-1]) / max(len(said[0]), 1) for said in revised]
             texts = [text for said, words in zip(answers, critiques, strict=True) for text in (*said, *words)]
             tokens = sum(len(encode_completion(policy.tokenizer, text)) for text in texts)
             run.log(
                 step,
                 rows=len(made.rows),
-                revised=mean([said[-1] != said[0] for said in answers]),
+                revised=mean([said[-1] != said[0] for said in revised]),
                 relative_length=mean(lengths),
                 tokens=tokens,
             )
@@ -135,7 +142,7 @@ class Compare(Principled):
 
     Attributes:
         temperature: answers are sampled at.
-        least: preferences nearer to 1/2 than this are left out.
+        least: preferences that are no farther from 1/2 than this are left out.
     """
 
     temperature: float = 1.0
@@ -181,9 +188,13 @@ class Compare(Principled):
                     "principle": law.name,
                 }
                 for example, (_, one, other, law), chance in zip(examples, lines, chances, strict=True)
-                if one != other and abs(chance - 0.5) >= self.least
+                if one != other and abs(chance - 0.5) > self.least
             ]
             made.add(rows)
+            if step == self.steps and not made.rows:
+                raise UserError(
+                    "the judge prefers neither of any two answers, so there is nothing to learn: ask another judge, or about more prompts"
+                )
             agree = mean([(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True)])
             run.log(
                 step,

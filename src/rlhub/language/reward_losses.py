@@ -16,20 +16,24 @@ def bradley_terry_loss(
     *,
     margin: Float[Tensor, " pairs"] | float = 0.0,
     centring: float = 0.0,
+    sure: float = 1.0,
 ) -> Float[Tensor, " pairs"]:
-    """- log sigmoid(r_w - r_l - m) + c (r_w + r_l)^2.
+    """- p log sigmoid(d) - (1 - p) log sigmoid(-d) + c (r_w + r_l)^2 with d = r_w - r_l - m.
 
     The first part is the Bradley-Terry model's (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155, Eq. 1), with a margin where raters said
     by how much an answer is better (Touvron et al. 2023, Llama 2, arXiv:2307.09288, Eq. 2); the second keeps scores near 0, which the first
-    leaves open (Eisenstein et al. 2023, arXiv:2312.09244, Sec. 5).
+    leaves open (Eisenstein et al. 2023, arXiv:2312.09244, Sec. 5). A judge that isn't sure gives p (Bai et al. 2022, arXiv:2212.08073,
+    Sec. 4.1).
 
     Args:
         better: score of the preferred answer.
         worse: score of the other.
         margin: m.
         centring: c.
+        sure: p, with which the preferred answer is the better one.
     """
-    return -F.logsigmoid(better - worse - margin) + centring * (better + worse).square()
+    lead = better - worse - margin
+    return -sure * F.logsigmoid(lead) - (1 - sure) * F.logsigmoid(-lead) + centring * (better + worse).square()
 
 
 def ranking_loss(
@@ -39,6 +43,7 @@ def ranking_loss(
     ties: Ties = "drop",
     margin: float = 0.0,
     centring: float = 0.0,
+    sure: float = 1.0,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The mean Bradley-Terry loss over all pairs of one prompt's answers, and the share of the pairs that the scores order rightly.
 
@@ -51,12 +56,13 @@ def ranking_loss(
         ties: what becomes of two answers of one rank: left out, as InstructGPT does, or each counted as the better one half of the time.
         margin: of the loss, times the difference in ranks.
         centring: of the loss.
+        sure: of the loss.
     """
     first, second = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
     lead = ranks[first] - ranks[second]
     ordered = lead != 0
     better, worse = torch.where(lead > 0, first, second)[ordered], torch.where(lead > 0, second, first)[ordered]
-    losses = bradley_terry_loss(scores[better], scores[worse], margin=margin * lead[ordered].abs(), centring=centring).sum()
+    losses = bradley_terry_loss(scores[better], scores[worse], margin=margin * lead[ordered].abs(), centring=centring, sure=sure).sum()
     right = rightly_ordered(scores[better] - scores[worse]).sum()
     count = ordered.sum()
     if ties == "half":

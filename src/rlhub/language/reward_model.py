@@ -36,7 +36,7 @@ class RewardModel(FineTuning):
     """A reward model from ranked answers.
 
     A row gives its prompt's answers in `completions` and how good they are in `scores` (more is better, equal is a tie), or one pair in
-    `chosen` and `rejected`.
+    `chosen` and `rejected`; a judge that isn't sure gives the `probability` with which its preference holds.
 
     Attributes:
         batch: prompts in one step.
@@ -79,9 +79,11 @@ class RewardModel(FineTuning):
 
         for step in run.resume(self.steps, scorer=scorer):
             started = time.perf_counter()
-            groups, scores = ranked(scorer, task, task.sample(self.batch, step=step, seed=run.seed), step=step)
-            prompts = torch.arange(len(groups)).repeat_interleave(torch.tensor([len(group.completions) for group in groups]))
-            columns = {"scores": scores, "prompts": prompts}
+            examples = task.sample(self.batch, step=step, seed=run.seed)
+            groups, scores = ranked(scorer, task, examples, step=step)
+            counts = torch.tensor([len(group.completions) for group in groups])
+            prompts = torch.arange(len(groups)).repeat_interleave(counts)
+            columns = {"scores": scores, "prompts": prompts, "sure": sureness(task, examples).repeat_interleave(counts)}
             normaliser = max(sum(has_pair(part, self.ties) for part in by_prompt(scores, prompts)), 1)
             metrics = self.change(scorer, groups, self.objective, step=step, normaliser=float(normaliser), columns=columns, read=read_head)
             if step == self.steps:
@@ -91,20 +93,30 @@ class RewardModel(FineTuning):
             judged = max(metrics.pop("judged"), 1.0)
             run.log(step, **metrics | {"accuracy": metrics["accuracy"] / judged}, **pace(tokens, started))
 
-    def objective(self, outputs: Outputs, *, scores: Float[Tensor, " answers"], prompts: Int[Tensor, " answers"]) -> Terms:
+    def objective(
+        self,
+        outputs: Outputs,
+        *,
+        scores: Float[Tensor, " answers"],
+        prompts: Int[Tensor, " answers"],
+        sure: Float[Tensor, " answers"] | None = None,
+    ) -> Terms:
         """The losses of a micro-batch's prompts.
 
         Args:
             outputs: what the head says of their answers.
             scores: how good the answers are.
             prompts: which prompt each belongs to.
+            sure: the probability with which the better of a prompt's answers is the better one; by default 1.
         """
         rewards = outputs.last[:, 0]
+        sure = torch.ones_like(scores) if sure is None else sure
         loss, right, judged = 0.0 * rewards.sum(), *torch.zeros(2, device=scores.device)
-        for given, wanted in zip(by_prompt(rewards, prompts), by_prompt(scores, prompts), strict=True):
+        by = [by_prompt(column, prompts) for column in (rewards, scores, sure)]
+        for given, wanted, chance in zip(*by, strict=True):
             if not has_pair(wanted, self.ties):
                 continue
-            lost, ordered = ranking_loss(given, wanted, ties=self.ties, margin=self.margin, centring=self.centring)
+            lost, ordered = ranking_loss(given, wanted, ties=self.ties, margin=self.margin, centring=self.centring, sure=float(chance[0]))
             loss = loss + lost
             if ordered.isfinite():
                 right, judged = right + ordered, judged + 1
@@ -160,6 +172,22 @@ def ranked(scorer: Scorer, task: Task, examples: Sequence[Example], *, step: int
         groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[response(scorer, answer) for answer in answers]))
         scores += [float(score) for score in given]
     return groups, torch.tensor(scores)
+
+
+def sureness(task: Task, examples: Sequence[Example]) -> Float[Tensor, " prompts"]:
+    """The probability with which each row's preference holds, where its column `probability` says one; else 1.
+
+    Raises:
+        UserError: it is no probability.
+    """
+    found = [example.columns.get("probability", 1.0) for example in examples]
+    for example, chance in zip(examples, found, strict=True):
+        if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
+            raise UserError(
+                f"the task {task.name} has a row whose probability is {chance!r} (prompt {str(example.prompt)[:60]!r}); give a number "
+                "from 0 to 1, or leave the column out"
+            )
+    return torch.tensor([float(chance) for chance in found])
 
 
 def as_scored(scorer: Scorer, prompts: Sequence[Text], texts: Sequence[str], ended: Sequence[bool] | None = None) -> list[Group]:
