@@ -9,7 +9,8 @@ from policies import toy_policy
 import rlhub
 from rlhub.core.errors import UserError
 from rlhub.language.dpo import DPO, log_ratios
-from rlhub.language.sft import SFT, answered
+from rlhub.language.model import load_policy, turn_end
+from rlhub.language.sft import SFT, answered, response
 from rlhub.language.task import Example
 
 SMALL = {"model": "tiny", "task": "facts:capitals", "batch": 8, "precision": "fp32", "learning_rate": 1e-3}
@@ -66,3 +67,20 @@ def test_a_log_ratio_is_summed_or_averaged_over_the_response():
 def test_what_makes_no_sense_is_refused_with_the_reason(options, reason):
     with pytest.raises(UserError, match=reason):
         DPO(**options)
+
+
+def test_an_answer_to_messages_ends_as_the_chat_template_ends_a_turn():
+    policy = load_policy("tiny", learning_rate=0.0)
+    tokenizer = policy.tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<turn>", "</turn>"]})
+    tokenizer.chat_template = (
+        "{% for message in messages %}<turn>{{ message['content'] }}</turn>{% endfor %}{% if add_generation_prompt %}<turn>{% endif %}"
+    )
+    end = tokenizer.convert_tokens_to_ids("</turn>")
+    policy.end_ids = (*policy.end_ids, end)
+    asked = [{"role": "user", "content": "The capital of France is"}]
+    assert response(policy, " Paris", to=asked)[-1] == end
+    assert response(policy, " Paris", to="The capital of France is")[-1] == tokenizer.eos_token_id != end
+    tokenizer.chat_template = None
+    turn_end.cache_clear()
+    assert response(policy, " Paris", to=asked)[-1] == tokenizer.eos_token_id

@@ -125,7 +125,7 @@ def judged(policy: Policy, task: Task, examples: Sequence[Example], *, step: int
                 "an answer that is marked has text for its completion and true or false for its label"
             )
     groups = [
-        Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, answer)])
+        Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, answer, to=example.prompt)])
         for example, answer in zip(examples, answers, strict=True)
     ]
     return groups, torch.tensor(labels)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -127,6 +128,19 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
     for ids in named:
         found.update(ids if isinstance(ids, list | tuple) else [] if ids is None else [ids])
     return tuple(sorted(found))
+
+
+@cache
+def turn_end(tokenizer: PreTrainedTokenizerBase, ends: tuple[int, ...]) -> int | None:
+    """The token that ends an assistant's turn in a tokenizer's chat template, of those that end a text; None where there is none."""
+    if tokenizer.chat_template is None:
+        return None
+    asked = [{"role": "user", "content": "a"}]
+    before, whole = (
+        list(tokenizer.apply_chat_template(messages, add_generation_prompt=opened, tokenize=True, return_dict=False))
+        for messages, opened in ((asked, True), ([*asked, {"role": "assistant", "content": "b"}], False))
+    )
+    return next((token for token in whole[len(before) :] if token in ends), None)
 
 
 def pad_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -16,7 +16,10 @@ from rlhub.language.task import Example, Task
 def pairs(policy: Policy, task: Task, examples: Sequence[Example], *, step: int) -> list[Group]:
     """Each example's prompt with its preferred and its other answer, each with the token that ends it."""
     return [
-        Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, chosen), response(policy, rejected)])
+        Group(
+            prompt=encode(policy.tokenizer, example.prompt),
+            completions=[response(policy, answer, to=example.prompt) for answer in (chosen, rejected)],
+        )
         for example, chosen, rejected in zip(examples, *task.preference(examples, step=step), strict=True)
     ]
 

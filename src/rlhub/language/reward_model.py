@@ -169,7 +169,12 @@ def ranked(scorer: Scorer, task: Task, examples: Sequence[Example], *, step: int
                 f"the task {task.name} has a row whose answers can't be ranked (prompt {str(example.prompt)[:60]!r}): "
                 "give two or more texts in completions and as many numbers in scores, or chosen and rejected"
             )
-        groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[response(scorer, answer) for answer in answers]))
+        groups.append(
+            Group(
+                prompt=encode(scorer.tokenizer, example.prompt),
+                completions=[response(scorer, answer, to=example.prompt) for answer in answers],
+            )
+        )
         scores += [float(score) for score in given]
     return groups, torch.tensor(scores)
 
@@ -202,8 +207,8 @@ def as_scored(scorer: Scorer, prompts: Sequence[Text], texts: Sequence[str], end
     whole = [True] * len(texts) if ended is None else ended
     # What was cut off before it said anything has no token of its own to be scored at.
     answers = [
-        response(scorer, text) if end or not text else encode_completion(scorer.tokenizer, text)
-        for text, end in zip(texts, whole, strict=True)
+        response(scorer, text, to=prompt) if end or not text else encode_completion(scorer.tokenizer, text)
+        for prompt, text, end in zip(prompts, texts, whole, strict=True)
     ]
     return [Group(prompt=encode(scorer.tokenizer, prompt), completions=[answer]) for prompt, answer in zip(prompts, answers, strict=True)]
 

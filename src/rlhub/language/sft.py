@@ -12,8 +12,9 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import negative_log_likelihood
-from rlhub.language.model import Policy, encode, encode_completion
+from rlhub.language.model import Policy, encode, encode_completion, turn_end
 from rlhub.language.optimisation import FineTuning, pace
+from rlhub.language.rewards import Text
 from rlhub.language.rows import Group
 from rlhub.language.task import Example, load_task
 from rlhub.language.update import Terms
@@ -61,10 +62,17 @@ def answered(policy: Policy, example: Example) -> Group:
     """
     if example.answer is None:
         raise UserError(f"the task's example {str(example.prompt)[:60]!r} has no answer to imitate; SFT needs a task with answers")
-    return Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, example.answer)])
+    return Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, example.answer, to=example.prompt)])
 
 
-def response(policy: Policy, text: str) -> list[int]:
-    """A response's tokens with the token that ends it."""
-    end = policy.tokenizer.eos_token_id
+def response(policy: Policy, text: str, *, to: Text = "") -> list[int]:
+    """A response's tokens with the token that ends it.
+
+    Args:
+        policy: whose tokens.
+        text: the response.
+        to: the prompt. To messages a turn ends as the chat template ends it, which may be another token than the end of a text.
+    """
+    turn = None if isinstance(to, str) else turn_end(policy.tokenizer, policy.end_ids)
+    end = policy.tokenizer.eos_token_id if turn is None else turn
     return encode_completion(policy.tokenizer, text) + ([end] if end is not None else list(policy.end_ids[:1]))
