@@ -1,10 +1,15 @@
 """Log-probs formed a chunk at a time equal the plain log-softmax's, gradients included."""
 
+from functools import partial
+
 import pytest
 import torch
+from families import tiny_random
 
+from rlhub.core.errors import UserError
 from rlhub.language import logprobs
 from rlhub.language.logprobs import Unembedding, chosen_logprobs
+from rlhub.language.rows import Group
 
 
 @pytest.mark.parametrize("cap", [None, 2.0])
@@ -51,3 +56,15 @@ def test_under_autocast_bfloat16_stays_near_float32():
         rounded = chosen_logprobs(hidden, unembedding, targets)[0]
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.02)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_row_longer_than_the_model_was_made_for_is_refused(family, apart):
+    model = tiny_random(family)
+    room = model.config.max_position_embeddings
+    group = Group(prompt=[5] * (room - 2), completions=[[6, 7], [6, 7, 8]])
+    judge = partial(logprobs.score_separately, model) if apart else partial(logprobs.score, model)
+    with pytest.raises(UserError, match=f"a prompt of {room - 2} tokens and an answer of 3 don't fit the model's {room} positions"):
+        judge([group])
+    assert judge([Group(prompt=group.prompt, completions=group.completions[:1])]).mask.sum() == 2

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlhub.core.errors import UserError
 from rlhub.language.attention import layouts
 from rlhub.language.rows import Group, Row, pack
 
@@ -67,8 +68,30 @@ def lay(groups: Sequence[Group], device: torch.device, *, padding_side: str = "r
     return Laid(**{name: value.to(device) for name, value in made.items()})
 
 
+def room_of(model: PreTrainedModel) -> int | None:
+    """How many positions a model was made for; None where its config doesn't say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def check_room(model: PreTrainedModel, groups: Sequence[Group]) -> None:
+    """Refuse rows that are longer than a model was made for: some fail on them in their own words, others go on and compute nonsense.
+
+    Raises:
+        UserError: a prompt with a completion doesn't fit.
+    """
+    room = room_of(model)
+    lengths = [(len(group.prompt) + len(completion), len(group.prompt)) for group in groups for completion in group.completions]
+    longest, prompt = max(lengths, default=(0, 0))
+    if room is not None and longest > room:
+        raise UserError(
+            f"a prompt of {prompt} tokens and an answer of {longest - prompt} don't fit the model's {room} positions; leave the row out, "
+            "or shorten it"
+        )
+
+
 def together(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Row]:
     """The states that predict the completions' tokens, all groups in one row; and that row."""
+    check_room(model, groups)
     row = pack(groups, model.device)
     with layouts(model):
         hidden = model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0].squeeze(0)
@@ -77,6 +100,7 @@ def together(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Ten
 
 def apart(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Laid]:
     """The same states with each completion in a row of its own: for models whose layers cannot follow a layout."""
+    check_room(model, groups)
     laid = lay(groups, model.device)
     hidden = model.base_model(input_ids=laid.ids, attention_mask=laid.mask, position_ids=laid.positions, use_cache=False)[0]
     return hidden[laid.rows, laid.columns], laid

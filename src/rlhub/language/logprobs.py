@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhub.language.hidden import Laid, follows_layouts, lay, together
+from rlhub.language.hidden import Laid, check_room, follows_layouts, lay, together
 from rlhub.language.rows import Group, Row, completion_mask
 
 CHUNK = 512
@@ -73,6 +73,7 @@ def score_states(model: PreTrainedModel, hidden: Float[Tensor, "targets width"],
 
 def score_separately(model: PreTrainedModel, groups: Sequence[Group], *, temperature: float = 1.0, padding_side: str = "right") -> Scored:
     """The same numbers with each completion in a row of its own: for models whose layers cannot follow a layout."""
+    check_room(model, groups)
     laid = lay(groups, model.device, padding_side=padding_side)
     logits = model(input_ids=laid.ids, attention_mask=laid.mask, position_ids=laid.positions, use_cache=False).logits
     logprobs = F.log_softmax(logits[laid.rows, laid.columns].float() / temperature, -1)

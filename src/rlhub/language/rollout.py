@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from rlhub.core.errors import UserError
 from rlhub.language.decoding import decoder_for
+from rlhub.language.hidden import room_of
 from rlhub.language.logprobs import causal_model
 from rlhub.language.model import Policy, encode
 from rlhub.language.prepacked import prepacked
@@ -130,7 +131,7 @@ def complete(
             f"can't sample with max_new_tokens={max_new_tokens}, temperature={temperature}, top_p={top_p}, top_k={top_k}: "
             "they must be at least 1, at least 0, in (0, 1] and at least 0"
         )
-    room = getattr(causal_model(policy.model).config.get_text_config(), "max_position_embeddings", None)
+    room = room_of(causal_model(policy.model))
     longest = max(map(len, prompts), default=0)
     if room is not None and longest + max_new_tokens > room:
         raise UserError(
