@@ -39,8 +39,21 @@ def test_search_says_how_many_are_solved_and_for_how_many_tokens(facts, judge, c
     assert "majority: " in capsys.readouterr().out
 
 
-def test_search_without_a_judge_says_what_is_missing(capsys):
-    assert main(["search", "--strategy", "beam"]) == 2
+def test_search_compares_strategies_at_equal_tokens(facts, judge, capsys):
+    asked = ["search", "--model", "tiny", "--task", f"{facts}?test={facts}", "--problems", "2", "--n", "4", "--max-new-tokens", "4"]
+    asked += ["--width", "2", "--rounds", "2", "--prm", judge, "--strategy", "beam", "--equal-tokens", "--plain"]
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(told["equal_tokens"]) == {"single", "majority", "best-of-n", "weighted-vote"}
+    assert all(0 < one["tokens_a_problem"] <= told["tokens_a_problem"] for one in told["equal_tokens"].values())
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n{strategy}: " in printed for strategy in ("beam", *told["equal_tokens"]))
+
+
+@pytest.mark.parametrize("words", [["--strategy", "beam"], ["--strategy", "majority", "--equal-tokens"]])
+def test_search_without_a_judge_says_what_is_missing(words, capsys):
+    assert main(["search", *words]) == 2
     assert "needs a judge of steps" in capsys.readouterr().err
 
 

@@ -34,12 +34,14 @@ class Found:
         tokens: how many tokens were sampled for it.
         candidates: all solutions that were seen to their end.
         scores: what they are worth, where a judge was asked.
+        lengths: tokens of each, where each was sampled by itself.
     """
 
     text: str
     tokens: int
     candidates: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +108,12 @@ class Search:
             temperature=self.temperature,
             generator=generator,
         )
-        texts, tokens = drawn.texts[0], int(drawn.lengths.sum())
+        texts, lengths = drawn.texts[0], drawn.lengths[0].tolist()
         if self.strategy == "single":
-            return Found(text=texts[0], tokens=tokens, candidates=texts)
+            return Found(text=texts[0], tokens=sum(lengths), candidates=texts, lengths=lengths)
         scores = [1.0] * count if self.strategy == "majority" or judge is None else judge(example, texts)
-        return Found(text=chosen(texts, scores, vote=self.strategy != "best-of-n"), tokens=tokens, candidates=texts, scores=scores)
+        text = chosen(texts, scores, vote=self.strategy != "best-of-n")
+        return Found(text=text, tokens=sum(lengths), candidates=texts, scores=scores, lengths=lengths)
 
     def _tree(self, policy: Policy, example: Example, judge: Judge, generator: torch.Generator | None) -> Found:
         """Beam search over steps: each beam gets `width` next steps, and the best n / width of all are kept."""
