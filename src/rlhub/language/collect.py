@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import describe, rewards_of
-from rlhub.language.model import load_policy
-from rlhub.language.rollout import generate
+from rlhub.language.model import Policy, load_policy
+from rlhub.language.rollout import Rollout, generate
 from rlhub.language.stages import Rows
-from rlhub.language.task import load_task
+from rlhub.language.task import Task, load_task
 
 SAMPLES = "samples.jsonl"
 
@@ -54,20 +56,11 @@ class Collect:
         made = Rows(run, SAMPLES)
 
         for step in run.resume(self.steps, rows=made):
-            examples = task.sample(self.prompts, step=step, seed=run.seed)
-            drawn = generate(
-                policy,
-                examples,
-                group=self.group,
-                max_new_tokens=self.max_new_tokens,
-                temperature=self.temperature,
-                generator=run.generator("samples", step),
-            )
-            rewards, measures = rewards_of(task, drawn, step=step, seed=run.seed)
-            flat = [example for example in examples for _ in range(self.group)]
+            drawn, rewards, measures = self.sample(policy, task, run, step)
+            flat = [example for example in drawn.examples for _ in range(self.group)]
             right = torch.tensor(task.right(flat, [text for texts in drawn.texts for text in texts])).view(-1, self.group)
             good = (right & drawn.ended).tolist()
-            for example, texts, chosen in zip(examples, drawn.texts, good, strict=True):
+            for example, texts, chosen in zip(drawn.examples, drawn.texts, good, strict=True):
                 answers = list(dict.fromkeys(text for text, keep in zip(texts, chosen, strict=True) if keep))
                 made.add([{"prompt": example.prompt, "answer": answer} for answer in answers[: self.keep]])
             if step == self.steps and not made.rows:
@@ -76,3 +69,15 @@ class Collect:
                     "model that is trained further, or sample more (prompts, group)"
                 )
             run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards), tokens=int(drawn.mask.sum()))
+
+    def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
+        """A step's answers, their rewards, and the means of what the task measures of them."""
+        drawn = generate(
+            policy,
+            task.sample(self.prompts, step=step, seed=run.seed),
+            group=self.group,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            generator=run.generator("samples", step),
+        )
+        return drawn, *rewards_of(task, drawn, step=step, seed=run.seed)
