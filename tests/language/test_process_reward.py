@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from policies import toy_scorer, toy_tokenizer
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 import rlhub
 from rlhub.core.errors import UserError
@@ -42,6 +43,16 @@ def test_tokens_of_a_step_are_the_same_whatever_follows():
     one, both = tokenize(tokenizer, ["w5 w6\n"]), tokenize(tokenizer, ["w5 w6\n", "w7"], end=2)
     assert both.ids == [*one.ids, 7, 2]
     assert both.ends == [2, 3]
+
+
+def test_steps_are_what_was_written_also_for_tokenizers_that_put_a_space_first():
+    signs = ["<unk>", "\N{LOWER ONE EIGHTH BLOCK}", *"0123456789+=\n"]
+    made = Tokenizer(models.BPE(vocab={sign: place for place, sign in enumerate(signs)}, merges=[], unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    made.decoder = decoders.Metaspace(prepend_scheme="first")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made)
+    steps = ["2 + 3 = 5\n", "5 + 6 = 11\n"]
+    assert tokenizer.decode(tokenize(tokenizer, steps).ids) == "".join(steps)
 
 
 def test_a_solution_is_worth_its_least_step_their_product_or_its_last():

@@ -1,7 +1,8 @@
 """REINFORCE++ (Hu et al. 2025, arXiv:2501.03262): PPO's clip and its reward a token, without a value model.
 
 A token's advantage is what is still to come, brought to one scale over the whole step and not within a group, so that an easy prompt whose
-answers are all right is not blown up. With several answers a prompt their mean is taken out first (REINFORCE++-baseline).
+answers are all right is not blown up. With several answers a prompt their mean is taken out first (REINFORCE++-baseline); the divergence
+stays in the reward then, too, and gets no loss of its own.
 """
 
 import time

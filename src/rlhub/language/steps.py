@@ -38,14 +38,21 @@ def cut(text: str) -> list[str]:
 def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: int | None = None) -> Stepped:
     """Each step's tokens, one step after another; the end token, if there is one, belongs to no step.
 
-    Steps are tokenised one by one, so that a step's tokens are the same whatever follows it.
+    Steps are tokenised one by one, so that a step's tokens are the same whatever follows it, each but the first as what stands behind a line
+    break: some tokenizers put a space before whatever comes first.
     """
     ids: list[int] = []
     ends = []
     for step in steps:
-        ids += encode_completion(tokenizer, step)
+        ids += behind_a_break(tokenizer, step) if ids else encode_completion(tokenizer, step)
         ends.append(len(ids))
     return Stepped(ids=ids if end is None else [*ids, end], ends=ends)
+
+
+def behind_a_break(tokenizer: PreTrainedTokenizerBase, step: str) -> list[int]:
+    """A step's tokens where it follows another."""
+    line_break, together = (encode_completion(tokenizer, text) for text in ("\n", "\n" + step))
+    return together[len(line_break) :] if together[: len(line_break)] == line_break else encode_completion(tokenizer, step)
 
 
 def step_ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:
