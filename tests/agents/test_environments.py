@@ -3,9 +3,15 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
-from rlhub.agents.backends import Pool, Vector
+from rlhub.agents.actor_critic import ActorCritic
+from rlhub.agents.agent import first_agent
+from rlhub.agents.backends import Pool, Vector, longest_episode, prefers_pool
 from rlhub.agents.environments import Environments
+from rlhub.agents.evaluation import evaluate
+from rlhub.agents.ppo import PPO
+from rlhub.agents.spaces import one_hot
 from rlhub.core.errors import DivergenceError, UserError
 
 IDS = [
@@ -85,7 +91,7 @@ def test_episodes_returns_are_the_sums_of_their_rewards():
     ("env", "sentence"),
     [
         ("CartPoll-v1", "there is no environment 'CartPoll-v1'"),
-        ("LunarLander-v3?wings=2", "refuses its options"),
+        ("LunarLander-v3?wings=2", "can't be made with the options"),
         ("nothing.py:make", "there is no file nothing.py"),
     ],
 )
@@ -154,3 +160,49 @@ def played(backend, space, copies, steps):
         lengths += counts[over].tolist()
         sums[over] = counts[over] = 0
     return np.array(returns), np.array(lengths)
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("FrozenLake-v1?map_name=9x9", "can't be made with the options .*KeyError"),
+        ("LunarLander-v3?gravity=5", "can't be made with the options .*AssertionError"),
+    ],
+)
+def test_options_that_an_environment_refuses_in_its_own_way_are_one_sentence(env, words):
+    with pytest.raises(UserError, match=words):
+        Environments(env, 1, seeds=[0])
+
+
+def test_the_pool_serves_only_what_gymnasium_shows_alike():
+    assert prefers_pool("LunarLander-v3")
+    assert not prefers_pool("Blackjack-v1")
+    assert not prefers_pool("Catch-v0")
+
+
+def test_a_limit_among_the_options_is_the_longest_episode():
+    assert longest_episode("MountainCar-v0?max_episode_steps=5000") == 5000
+    assert longest_episode("MountainCar-v0") == 200
+
+
+def test_many_discrete_values_take_no_square_of_room():
+    rows = one_hot(np.array([3, 199_999]), 200_000)
+    assert rows.shape == (2, 200_000)
+    assert rows[0, 3] == rows[1, 199_999] == 1 == rows.sum() / 2
+
+
+def test_an_agent_is_not_measured_in_an_environment_that_it_does_not_fit():
+    environments = Environments("CartPole-v1", 1, seeds=[0])
+    agent = first_agent(ActorCritic, PPO(), environments, 0)
+    with pytest.raises(UserError, match=r"trained in CartPole-v1, which shows Box.*; Acrobot-v1 shows Box"):
+        evaluate(agent, "Acrobot-v1", episodes=1)
+
+
+def test_an_episode_without_end_is_told():
+    environments = Environments("FrozenLake-v1?is_slippery=false", 1, seeds=[0])
+    agent = first_agent(ActorCritic, PPO(env="FrozenLake-v1"), environments, 0)
+    agent.actions = lambda observations, generator=None: torch.zeros(len(observations), dtype=torch.long)
+    with pytest.raises(UserError, match="hasn't ended after 50 steps"), pytest.MonkeyPatch.context() as patched:
+        # An environment whose limit isn't kept stands in for one without any.
+        patched.setattr("rlhub.agents.evaluation.longest_episode", lambda env: 50)
+        evaluate(agent, "FrozenLake-v1?is_slippery=false", episodes=1)

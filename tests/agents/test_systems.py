@@ -9,6 +9,7 @@ from rlhub.agents.a2c import A2C
 from rlhub.agents.ddpg import DDPG
 from rlhub.agents.dqn import DQN
 from rlhub.agents.environments import Environments
+from rlhub.agents.parameters import Stepper
 from rlhub.agents.ppo import PPO
 from rlhub.agents.sac import SAC
 from rlhub.agents.td3 import TD3
@@ -170,3 +171,22 @@ def test_an_agent_that_trains_beside_others_becomes_what_it_becomes_alone(tmp_pa
         alone = train(system, seed=seed, runs=tmp_path)
         for one, other in zip(together.model(seed=seed).parameters(), alone.model().parameters(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_a_falling_rate_never_goes_below_zero_where_the_last_pass_runs_over_the_end(tmp_path, monkeypatch):
+    rates = []
+    step = Stepper.step
+
+    def seen(self, *arguments, learning_rate, **rest):
+        rates.append(learning_rate)
+        return step(self, *arguments, learning_rate=learning_rate, **rest)
+
+    monkeypatch.setattr(Stepper, "step", seen)
+    train(A2C(steps=1000, schedule="linear", learning_rate=1e-3), runs=tmp_path)
+    assert rates[0] == 1e-3
+    assert min(rates) == 0
+
+
+def test_a_temperature_of_nothing_is_refused():
+    with pytest.raises(UserError, match="temperature is 0"):
+        SAC(temperature=0.0)

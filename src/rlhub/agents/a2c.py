@@ -94,7 +94,7 @@ class A2C:
                 done = step - stride + update * rollout.rows
                 rollout.collect(done)
                 batch = rollout.batch(discount=self.discount, decay=self.decay)
-                metrics = self.update(agent, stepper, batch, progress=done / self.steps)
+                metrics = self.update(agent, stepper, batch, progress=min(done / self.steps, 1.0))
                 agent.observe(batch.observations)
             run.log(step, **metrics, **environments.told())
 

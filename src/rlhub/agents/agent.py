@@ -44,6 +44,19 @@ class Agent(nn.Module):
         """Actions as the algorithm's buffers hold them: the best ones, or with a generator drawn as in training."""
         raise NotImplementedError
 
+    def check_fits(self, observation_space: Space[Any], action_space: Space[Any], env: str) -> None:
+        """Refuse an environment that the agent can't see or act in.
+
+        Raises:
+            UserError: its spaces are others than the agent's.
+        """
+        for what, own, other in (
+            ("shows", self.observation_space, observation_space),
+            ("takes the actions", self.action_space, action_space),
+        ):
+            if type(own) is not type(other) or own.shape != other.shape or getattr(own, "n", None) != getattr(other, "n", None):
+                raise UserError(f"the agent was trained in {self.settings['env']}, which {what} {own}; {env} {what} {other}: give another")
+
     def begin(self, rows: Bool[Tensor, "..."] | None = None) -> None:
         """An episode begins, in these rows of what `actions` is asked for or in all: an agent with a memory forgets."""
 

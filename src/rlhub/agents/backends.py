@@ -95,9 +95,10 @@ class Vector:
     def __init__(self, environments: "VectorEnv[Any, Any, Any]", name: str) -> None:
         """Take over a vector environment; `name` is for messages."""
         mode = environments.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if AutoresetMode(mode) is AutoresetMode.SAME_STEP:
-            raise UserError(f"{name} resets in the step that ends an episode; make it with autoreset_mode=AutoresetMode.NEXT_STEP")
-        self._environments, self._resets = environments, AutoresetMode(mode) is AutoresetMode.DISABLED
+        if AutoresetMode(mode) is not AutoresetMode.NEXT_STEP:
+            how = "resets in the step that ends an episode" if AutoresetMode(mode) is AutoresetMode.SAME_STEP else "never resets by itself"
+            raise UserError(f"{name} {how}; make it with autoreset_mode=AutoresetMode.NEXT_STEP")
+        self._environments = environments
         self._over = np.zeros(environments.num_envs, dtype=bool)
         self.observation_space = environments.single_observation_space
         self.action_space = environments.single_action_space
@@ -115,9 +116,6 @@ class Vector:
         """One step of all."""
         observations, rewards, terminated, truncated, _ = self._environments.step(actions)
         begun = self._over
-        if self._resets and begun.any():
-            observations = self._environments.reset(options={"reset_mask": begun})[0]
-            rewards, terminated, truncated = (np.where(begun, 0, part) for part in (rewards, terminated, truncated))
         self._over = (terminated | truncated).astype(bool)
         return observations, rewards, terminated, truncated, begun
 
@@ -142,7 +140,7 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
     """
     name, options = named(env)
     if ".py:" in name:
-        return adapted(function_in_file(name, "environment")(count, **options), count, name)
+        return adapted(making(name, options, lambda: function_in_file(name, "environment")(count, **options)), count, name)
     if name.startswith(PREFIX):
         return Games([make_game(name, **options) for _ in range(count)])
     if pool and not options and prefers_pool(name):
@@ -163,9 +161,10 @@ def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any] | Game":
 
 
 def longest_episode(env: str) -> int | None:
-    """The steps after which an environment cuts its episodes, where its registration says so."""
-    spec = gymnasium.registry.get(named(env)[0])
-    return spec.max_episode_steps if spec else None
+    """The steps after which an environment cuts its episodes, where its options or its registration say so."""
+    name, options = named(env)
+    spec = gymnasium.registry.get(name)
+    return options.get("max_episode_steps") or (spec.max_episode_steps if spec else None)
 
 
 def named(env: str) -> tuple[str, dict[str, Any]]:
@@ -197,8 +196,11 @@ def making(name: str, options: dict[str, Any], make: Callable[[], Made]) -> Made
         raise UserError(f"{name} can't be made: {str(error).strip()}; pip install 'rlhub[agents]' brings the usual packages") from error
     except (GymnasiumError, ModuleNotFoundError) as error:
         raise UserError(f"there is no environment {name!r} here: {str(error).strip()}") from error
-    except TypeError as error:
-        raise UserError(f"{name} refuses its options ({', '.join(options) or 'none'}): {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # each environment checks its options in its own way
+        told = f"{type(error).__name__}: {error}".strip(": ")
+        raise UserError(f"{name} can't be made with the options {options or 'it has by default'} ({told})") from error
 
 
 @cache
@@ -211,11 +213,21 @@ def pool_names() -> frozenset[str]:
     return frozenset(envpool.list_all_envs())
 
 
+@cache
 def prefers_pool(name: str) -> bool:
-    """Whether EnvPool has the environment; CartPole's own vector form is faster still, and Atari's comes with its package."""
+    """Whether EnvPool has the environment as Gymnasium has it, in which agents are measured and watched.
+
+    CartPole's own vector form is faster still, and Atari's comes with its package.
+    """
     spec = gymnasium.registry.get(name)
-    own = spec is not None and spec.vector_entry_point is not None
-    return not own and name in pool_names()
+    if spec is None or spec.vector_entry_point is not None or name not in pool_names():
+        return False
+    pool, own = Pool(name, 1), make_one(name)
+    alike = pool.observation_space.shape == own.observation_space.shape and type(pool.action_space) is type(own.action_space)
+    alike = alike and pool.action_space.shape == own.action_space.shape
+    pool.close()
+    own.close()
+    return alike
 
 
 def adapted(made: Any, count: int, name: str) -> Backend:

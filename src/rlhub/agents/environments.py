@@ -116,6 +116,11 @@ class Environments:
         self._actions.append(actions.copy())
         return self._act(actions)
 
+    @property
+    def longest_running(self) -> int:
+        """Steps of the longest episode that goes on."""
+        return int(self._lengths.max())
+
     def take_episodes(self) -> Episodes:
         """The episodes that ended since this was last asked."""
         ended, self.episodes = self.episodes, Episodes()
@@ -158,6 +163,8 @@ class Environments:
         own = [derive(seed, "environments", self._restarts, copy) % 2**31 for seed in self.seeds for copy in range(self.copies)]
         raw = self._backend.reset(own)
         self.observations = flatten_batch(self.observation_space, raw, self.count)
+        if self.observations.dtype.kind == "f" and not np.isfinite(self.observations.sum()):
+            self._check(np.zeros(self.count, dtype=np.float32))
         self._returns = np.zeros(self.count)
         self._lengths = np.zeros(self.count, dtype=np.int64)
 

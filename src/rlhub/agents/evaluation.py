@@ -6,9 +6,14 @@ import numpy as np
 import torch
 
 from rlhub.agents.agent import Agent
+from rlhub.agents.backends import longest_episode
 from rlhub.agents.environments import Environments
+from rlhub.core.errors import UserError
 from rlhub.core.progress import progress
 from rlhub.core.seeding import derive, generator
+
+LONGEST = 27_000
+"""Steps within which an episode should end, where its environment sets no limit: half an hour of Atari."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +43,14 @@ def evaluate(agent: Agent, env: str, *, episodes: int = 100, seed: int = 0, draw
         draw: draw actions from the policy as in training, instead of taking its best ones.
     """
     environments = Environments(env, min(16, episodes), seeds=[derive(seed, "evaluation")], restart_every=2**62, pool=False)
+    agent.check_fits(environments.observation_space, environments.action_space, env)
     copies = environments.copies
     each = -(-episodes // copies)
     noise = generator(seed, "evaluation") if draw else None
     counts = np.zeros(copies, dtype=np.int64)
-    returns, lengths = [], []
+    returns: list[float] = []
+    lengths: list[int] = []
+    limit = longest_episode(env) or LONGEST
     agent.begin()
     with progress(f"episodes of {env}", copies * each) as task:
         while counts.min() < each:
@@ -58,5 +66,10 @@ def evaluate(agent: Agent, env: str, *, episodes: int = 100, seed: int = 0, draw
                 counts[place] += 1
             if ended.places:
                 task.update(int(counts.clip(max=each).sum()))
+            if environments.longest_running > limit:
+                raise UserError(
+                    f"an episode of {env} hasn't ended after {limit:,} steps, so the agent may go on for ever: give it a limit, as in "
+                    f"{env}{'&' if '?' in env else '?'}max_episode_steps=1000"
+                )
     environments.close()
     return Evaluation(returns=returns, lengths=lengths)

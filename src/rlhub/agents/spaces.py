@@ -63,7 +63,9 @@ def _flat_parts(space: Space[Any], values: Any, count: int) -> list[np.ndarray]:
 
 def one_hot(values: Shaped[np.ndarray, " rows"], count: int) -> Shaped[np.ndarray, "rows count"]:
     """Rows that are 1 in one place and 0 elsewhere."""
-    return np.eye(count, dtype=np.float32)[values.astype(np.int64)]
+    rows = np.zeros((len(values), count), dtype=np.float32)
+    rows[np.arange(len(values)), values.astype(np.int64)] = 1
+    return rows
 
 
 def describe_space(space: Space[Any]) -> dict[str, Any]:

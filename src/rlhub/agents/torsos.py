@@ -15,8 +15,8 @@ LEAST_FOR_NATURE = 36
 
 
 def is_image(space: Box) -> bool:
-    """Whether observations have rows and columns."""
-    return len(space.shape) == 3
+    """Whether observations have rows and columns, enough for a window of 3 x 3."""
+    return len(space.shape) == 3 and sorted(space.shape)[1] >= 3
 
 
 def torso_for(space: Box) -> tuple[nn.Module, int]:

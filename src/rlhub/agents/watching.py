@@ -47,6 +47,7 @@ def film(agent: Agent, env: str, *, seed: int = 0, draw: bool = False, longest: 
         UserError: the environment can't be drawn.
     """
     environment = make_one(env, render_mode="rgb_array")
+    agent.check_fits(environment.observation_space, environment.action_space, env)
     noise = generator(seed, "watching") if draw else None
     agent.begin()
     begins = derive(seed, "watching") % 2**31

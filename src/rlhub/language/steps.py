@@ -38,8 +38,8 @@ def cut(text: str) -> list[str]:
 def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: int | None = None) -> Stepped:
     """Each step's tokens, one step after another; the end token, if there is one, belongs to no step.
 
-    Steps are tokenised one by one, so that a step's tokens are the same whatever follows it, each but the first as what stands behind a line
-    break: some tokenizers put a space before whatever comes first.
+    Steps are tokenised one by one, so that a step's tokens are the same whatever follows it, and each but the first as what stands behind
+    a line break: some tokenizers put a space before whatever comes first.
     """
     ids: list[int] = []
     ends = []
