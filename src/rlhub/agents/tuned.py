@@ -172,7 +172,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98}},
     "td3": {
         "Pendulum-v1": {"steps": 20_000},
-        CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98},
+        CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98, "exploration": 0.3},
         CHEETAH: _STEP_BY_STEP,
         HOPPER: _STEP_BY_STEP,
     },
