@@ -7,7 +7,7 @@ import torch
 
 from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.agent import first_agent
-from rlhub.agents.backends import Pool, Vector, longest_episode, prefers_pool
+from rlhub.agents.backends import Pool, Vector, clips_rewards, longest_episode, make_one, prefers_pool
 from rlhub.agents.environments import Environments
 from rlhub.agents.evaluation import evaluate
 from rlhub.agents.ppo import PPO
@@ -206,3 +206,17 @@ def test_an_episode_without_end_is_told():
         # An environment whose limit isn't kept stands in for one without any.
         patched.setattr("rlhub.agents.evaluation.longest_episode", lambda env: 50)
         evaluate(agent, "FrozenLake-v1?is_slippery=false", episodes=1)
+
+
+def test_atari_is_watched_as_agents_see_it_and_its_returns_are_the_games_own():
+    environments = Environments("ALE/Breakout-v5", 2, seeds=[0])
+    game = make_one("ALE/Breakout-v5", render_mode="rgb_array")
+    seen, _ = game.reset(seed=0)
+    assert game.observation_space.shape == environments.observation_space.shape == seen.shape == (4, 84, 84)
+    assert game.render().shape == (210, 160, 3)
+    assert clips_rewards("ALE/Breakout-v5")
+    assert not clips_rewards("ALE/Breakout-v5?reward_clipping=false")
+    assert not clips_rewards("CartPole-v1")
+    environments._backend.step = lambda actions: (np.zeros((2, 4, 84, 84), np.uint8), np.array([7.0, -3.0]), *[np.zeros(2, bool)] * 3)
+    assert environments.step(np.zeros(2, np.int64)).rewards.tolist() == [1, -1]
+    assert environments._returns.tolist() == [7, -3]

@@ -25,6 +25,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.system import function_in_file
 
 Made = TypeVar("Made")
+ATARI = "ALE/"
 PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar.gym"}
 """Namespaces of environment ids that only a package's import registers."""
 
@@ -145,6 +146,8 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
         return Games([make_game(name, **options) for _ in range(count)])
     if pool and not options and prefers_pool(name):
         return Pool(name, count)
+    if name.startswith(ATARI):
+        options = {"reward_clipping": False} | options
     return Vector(making(name, options, lambda: gymnasium.make_vec(name, num_envs=count, **options)), name)
 
 
@@ -157,7 +160,35 @@ def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any] | Game":
     name, options = named(env)
     if name.startswith(PREFIX):
         return make_game(name, **options, **further)
+    if name.startswith(ATARI):
+        return making(name, options, lambda: seen_by_agents(gymnasium.make(name, frameskip=1, **options, **further)))
     return making(name, options, lambda: gymnasium.make(name, **options, **further))
+
+
+def seen_by_agents(game: "gymnasium.Env[Any, Any]") -> "gymnasium.Env[Any, Any]":
+    """An Atari game as its vector form shows it: four small grey pictures at a time (Mnih et al. 2015, Nature 518, Methods)."""
+    from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+
+    return FrameStackObservation(AtariPreprocessing(FireFirst(game), frame_skip=4), 4)
+
+
+class FireFirst(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Presses the button that begins a game, where it has one, as the vector form does."""
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin anew."""
+        seen = self.env.reset(**settings)
+        meanings: list[str] = getattr(self.env.unwrapped, "get_action_meanings", list)()
+        if "FIRE" not in meanings:
+            return seen
+        observation, _, terminated, truncated, told = self.env.step(meanings.index("FIRE"))
+        return self.env.reset(**settings) if terminated or truncated else (observation, told)
+
+
+def clips_rewards(env: str) -> bool:
+    """Whether learners see an environment's rewards by their sign alone: Atari's, unless its own options say what becomes of them."""
+    name, options = named(env)
+    return name.startswith(ATARI) and "reward_clipping" not in options
 
 
 def longest_episode(env: str) -> int | None:

@@ -16,7 +16,7 @@ from gymnasium.spaces import Space
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from rlhub.agents.backends import longest_episode, make_backend
+from rlhub.agents.backends import clips_rewards, longest_episode, make_backend
 from rlhub.agents.spaces import flatten_batch, observation_box
 from rlhub.core.errors import DivergenceError
 from rlhub.core.seeding import derive
@@ -96,6 +96,7 @@ class Environments:
         self.box = observation_box(self.observation_space, env)
         self.action_space = self._backend.action_space
         self._restart_every = restart_every or EPISODES_BETWEEN_RESTARTS * (longest_episode(env) or USUAL_EPISODE)
+        self._clips = clips_rewards(env)
         self._restarts = -1
         self.episodes = Episodes()
         self._restart()
@@ -180,7 +181,7 @@ class Environments:
             self._record(over)
         if len(self._actions) == self._restart_every:
             truncated = ~terminated & ~begun
-        return Step(self.observations, rewards, terminated, truncated, begun)
+        return Step(self.observations, np.sign(rewards) if self._clips else rewards, terminated, truncated, begun)
 
     def _record(self, over: Bool[np.ndarray, " environments"]) -> None:
         for place in over.nonzero()[0].tolist():
