@@ -190,3 +190,18 @@ def test_a_falling_rate_never_goes_below_zero_where_the_last_pass_runs_over_the_
 def test_a_temperature_of_nothing_is_refused():
     with pytest.raises(UserError, match="temperature is 0"):
         SAC(temperature=0.0)
+
+
+@pytest.mark.parametrize(
+    ("system", "fields", "words"),
+    [
+        (PPO, {"discount": 2.0}, "discount is 2.0; it must be at most 1"),
+        (DQN, {"epsilon": 5.0}, "epsilon is 5.0; it must be at most 1"),
+        (SAC, {"share": 3.0}, "share is 3.0; it must be at most 1"),
+        (PPO, {"hidden": (-4,)}, "hidden is -4; each must be at least 1"),
+        (DQN, {"hidden": (64, 0)}, "hidden is 64 0; each must be at least 1"),
+    ],
+)
+def test_what_no_training_can_use_is_refused(system, fields, words):
+    with pytest.raises(UserError, match=words):
+        system(**fields)

@@ -73,7 +73,9 @@ class A2C:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         amounts = "discount decay value_weight entropy_weight max_norm"
-        check_fields(self, at_least={1: "steps environments rollout updates", 0: amounts}, above={0: "learning_rate"})
+        check_fields(
+            self, at_least={1: "steps environments rollout updates", 0: amounts}, above={0: "learning_rate"}, at_most={1: "discount decay"}
+        )
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""

@@ -74,7 +74,9 @@ class A3C:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         amounts = "smoothing discount value_weight entropy_weight max_norm"
-        check_fields(self, at_least={1: "steps workers rollout log_every", 0: amounts}, above={0: "learning_rate epsilon"})
+        check_fields(
+            self, at_least={1: "steps workers rollout log_every", 0: amounts}, above={0: "learning_rate epsilon"}, at_most={1: "discount"}
+        )
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""

@@ -73,7 +73,9 @@ class DDPG:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout updates log_every batch capacity"
-        check_fields(self, at_least={1: counts, 0: "discount warmup exploration"}, above={0: "learning_rate share"})
+        check_fields(
+            self, at_least={1: counts, 0: "discount warmup exploration"}, above={0: "learning_rate share"}, at_most={1: "discount share"}
+        )
 
     def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
         """The first agent of a seed."""

@@ -95,7 +95,9 @@ class DQN:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout updates batch capacity target_every n_step"
         amounts = "discount warmup epsilon max_norm priority importance atoms"
-        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate exploration"})
+        check_fields(
+            self, at_least={1: counts, 0: amounts}, above={0: "learning_rate exploration"}, at_most={1: "discount epsilon exploration"}
+        )
         if self.atoms == 1 or (self.atoms and self.lowest >= self.highest):
             raise UserError(
                 f"atoms is {self.atoms} from {self.lowest:g} to {self.highest:g}; a distribution has 2 atoms or more, ascending"

@@ -89,7 +89,7 @@ class PPO:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout epochs minibatches"
         amounts = "discount decay value_clip value_weight entropy_weight kl_stop max_norm lstm"
-        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate clip"})
+        check_fields(self, at_least={1: counts, 0: amounts}, above={0: "learning_rate clip"}, at_most={1: "discount decay"})
         whole, what = (self.environments, "environments") if self.lstm else (self.rollout * self.environments, "rows")
         if self.minibatches > whole:
             raise UserError(f"minibatches is {self.minibatches}, but a roll-out has only {whole} {what} to share out")

@@ -83,7 +83,9 @@ class SAC:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout updates log_every batch capacity"
-        check_fields(self, at_least={1: counts, 0: "discount warmup"}, above={0: "learning_rate share temperature"})
+        check_fields(
+            self, at_least={1: counts, 0: "discount warmup"}, above={0: "learning_rate share temperature"}, at_most={1: "discount share"}
+        )
 
     def agent(self, environments: Environments, seed: int) -> SoftAgent:
         """The first agent of a seed: over discrete actions, or over bounded continuous ones."""

@@ -80,7 +80,12 @@ class TD3:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout updates log_every batch capacity delay"
-        check_fields(self, at_least={1: counts, 0: "discount warmup exploration blur blur_clip"}, above={0: "learning_rate share"})
+        check_fields(
+            self,
+            at_least={1: counts, 0: "discount warmup exploration blur blur_clip"},
+            above={0: "learning_rate share"},
+            at_most={1: "discount share"},
+        )
 
     def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
         """The first agent of a seed."""

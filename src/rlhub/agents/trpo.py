@@ -75,7 +75,12 @@ class TRPO:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts = "steps environments rollout conjugate_steps value_updates"
-        check_fields(self, at_least={1: counts, 0: "discount decay damping backtracks"}, above={0: "kl shrink value_learning_rate"})
+        check_fields(
+            self,
+            at_least={1: counts, 0: "discount decay damping backtracks"},
+            above={0: "kl shrink value_learning_rate"},
+            at_most={1: "discount decay shrink"},
+        )
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""

@@ -64,7 +64,7 @@ class VPG:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         counts, rates = "steps environments rollout value_updates", "learning_rate value_learning_rate"
-        check_fields(self, at_least={1: counts, 0: "discount decay"}, above={0: rates})
+        check_fields(self, at_least={1: counts, 0: "discount decay"}, above={0: rates}, at_most={1: "discount decay"})
 
     def agent(self, environments: Environments, seed: int) -> ActorCritic:
         """The first agent of a seed."""

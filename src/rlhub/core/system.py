@@ -51,13 +51,17 @@ def load_system(config: dict[str, Any]) -> Any:
         raise UserError(f"{config['system']}: {error}") from error
 
 
-def check_fields(system: Any, *, at_least: Mapping[int, str], above: Mapping[int, str] | None = None) -> None:
+def check_fields(
+    system: Any, *, at_least: Mapping[int, str], above: Mapping[int, str] | None = None, at_most: Mapping[int, str] | None = None
+) -> None:
     """Refuse fields that no training can use; for a system's ``__post_init__``.
 
     Args:
-        system: an instance of a dataclass; fields annotated with a Literal must hold one of its values, and numbers must be finite.
+        system: an instance of a dataclass; fields annotated with a Literal must hold one of its values, numbers must be finite, and
+            widths (tuples of numbers) at least 1.
         at_least: lower bounds, each with the names of the fields that may not lie below it: ``{1: "steps batch"}``.
         above: the same for fields that may not reach the bound either. A field that is None has no bound.
+        at_most: upper bounds.
 
     Raises:
         UserError: which field, its value and what it may be.
@@ -69,11 +73,15 @@ def check_fields(system: Any, *, at_least: Mapping[int, str], above: Mapping[int
             raise UserError(f"{name} is {value!r}; it is one of {', '.join(map(str, get_args(kinds[name])))}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{name} is {value}; it must be a finite number")
-    for bounds, words in ((at_least, "at least"), (above or {}, "above")):
+        if isinstance(value, tuple) and any(type(each) is int and each < 1 for each in value):
+            raise UserError(f"{name} is {' '.join(map(str, value))}; each must be at least 1")
+    for bounds, words in ((at_least, "at least"), (above or {}, "above"), (at_most or {}, "at most")):
         for bound, names in bounds.items():
             for name in names.split():
                 value = getattr(system, name)
-                if value is not None and (value < bound or (words == "above" and value == bound)):
+                if value is None:
+                    continue
+                if value > bound if words == "at most" else value < bound or (words == "above" and value == bound):
                     raise UserError(f"{name} is {value}; it must be {words} {bound:g}")
 
 
