@@ -81,8 +81,8 @@ def page() -> str:
         "Written by `python benchmarks/agents_report.py` from `benchmarks/results/learning/`, which `python benchmarks/agents_learning.py` "
         "measures; the settings are in `rlhub.agents.tuned`. A seed's score is its last agent's mean return over whole episodes "
         "in Gymnasium's own environment, with the best action at each step. The table shows the interquartile mean over seeds and its 95% "
-        "interval (stratified bootstrap, Agarwal et al. 2021). *Above* and *below* say that the interval leaves the reference out, *at* that "
-        "it holds it and the score reaches it. Seconds are of all seeds, "
+        "interval (stratified bootstrap, Agarwal et al. 2021). *Above* and *below* say that the interval leaves the reference out, *at* "
+        "that it holds it and the score reaches it. Seconds are of all seeds, "
         "which train side by side in one process (A3C's one after another), some with another training beside them; steps a second count "
         "every seed's. Settings were chosen on some of these very seeds, a few tries each, as the references' were on theirs; on others a "
         "score may be a little lower.",
