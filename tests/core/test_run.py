@@ -80,6 +80,16 @@ def test_training_the_same_again_under_the_same_name_returns_what_is_there(tmp_p
     assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")} == before
 
 
+def test_a_field_that_came_after_a_run_counts_as_its_default(tmp_path):
+    first = train(runs=tmp_path, name="run")
+    config = json.loads((first.folder / "config.json").read_text())
+    del config["fields"]["schedule"]
+    (first.folder / "config.json").write_text(json.dumps(config))
+    assert train(runs=tmp_path, name="run").metrics() == first.metrics()
+    with pytest.raises(UserError, match="schedule is True, not False"):
+        train(Toy(schedule=False), runs=tmp_path, name="run")
+
+
 CHANGES = [({"steps": 7}, "steps is 6, not 7"), ({"learning_rate": 1.0}, "learning_rate is 0.01, not 1.0")]
 
 

@@ -26,7 +26,8 @@ def train(
 ) -> Run:
     """Train a system in a run of its own, or go on with the unfinished run of that name and the same settings.
 
-    The arguments are those of `Run.create`. A run of that name which has finished with the same settings is returned as it is.
+    The arguments are those of `Run.create`. A run of that name which has finished with the same settings is returned as it is; settings
+    that its system did not have yet count as their defaults.
 
     Raises:
         UserError: what a person can mend, in one sentence. A run that never reached its first step leaves no folder behind, unless it
@@ -36,7 +37,9 @@ def train(
     if folder is not None and is_run(folder):
         run = Run.open(folder)
         wanted = describe_system(system) | {"seed": seed, "seeds": seeds, "keep": sorted(keep)}
-        different = _differences(run.config, json.loads(json.dumps(wanted)))
+        # as its system reads today: a field that came after the run was made has its default there
+        there = run.config | describe_system(run.system)
+        different = _differences(json.loads(json.dumps(there)), json.loads(json.dumps(wanted)))
         if different:
             raise UserError(f"{folder} is a run with other settings ({', '.join(different)}): choose another --name")
         return execute(run)
