@@ -12,7 +12,7 @@
 `compare` prepares every side, runs each once to warm up, then times A B A B ..., prints medians and ratios, and writes
 `benchmarks/results/<name>.json` with every repeat, the commit, the machine and the versions. Processor time stands beside wall time, which
 other programs stretch; on a busy machine read it with OMP_NUM_THREADS=1, as waiting threads use processor time too. REPEATS
-in the environment sets the number of repeats, ONLY the one comparison to make.
+in the environment sets the number of repeats, ONLY the one comparison to make, RESULTS another folder (to try a script out).
 
 A side's peak memory is measured in a process of its own: the script is started again with RLHUB_BENCH_SIDE set, and `compare` then prepares
 and runs that side only; so call `compare` in the same order each time and do nothing heavy beside it. What a side's run returns, if it is a
@@ -35,7 +35,7 @@ from typing import Any
 
 import torch
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parent / "results"))
 SIDE = "RLHUB_BENCH_SIDE"
 PACKAGES = ("rlhub", "torch", "transformers", "trl", "peft", "transformer-lens", "accelerate", "gymnasium", "envpool", "stable-baselines3")
 

@@ -22,6 +22,12 @@ WORDS = {
     "language_dpo": "DPO step, 8 pairs of 256 tokens",
     "language_grpo_prompt8": "GRPO step, 8 x 8 completions of 64 tokens, prompts of 8",
     "language_grpo_prompt150": "GRPO step, 8 x 8 completions of 64 tokens, prompts of 150",
+    "language_ppo_bf16": "PPO-RLHF step, 8 x 8 answers of 64 tokens, bf16; the floor is its own passes",
+    "language_ppo_fp32": "PPO-RLHF step, 8 x 8 answers of 64 tokens, fp32; the floor is its own passes",
+    "language_r1_prompt8": "generation in R1's stages, 8 x 8 answers of 64 tokens, prompts of 8",
+    "language_r1_prompt150": "generation in R1's stages, 8 x 8 answers of 64 tokens, prompts of 150",
+    "language_step_labels": "labels of steps of 4 worked sums, 8 continuations each, beside independent roll-outs by the same decoder",
+    "language_step_labels_generate": "labels of steps of 4 worked sums, 8 continuations each, beside independent roll-outs by transformers",
     "lens_attribution": "EAP-IG, 5 steps, 64 pairs; the floor is 5 forward and backward passes",
     "lens_patching": "480 residual patches of a 16-token prompt",
 }
