@@ -47,7 +47,7 @@ SIZES: dict[str, Size] = {
         model="smollm2",
         seeds=1,
         arms={
-            "warm-up": {"steps": 20, "batch": 16, "learning_rate": 3e-5},
+            "warm-up": {"steps": 8, "batch": 16, "learning_rate": 3e-5},
             "process-reward": {"steps": 20, "solutions": 64, "rollouts": 4, "max_new_tokens": 48, "learning_rate": 3e-5},
             "sft": {"steps": 12, "batch": 16, "learning_rate": 1e-5},
             "dpo": {"steps": 8, "batch": 8, "learning_rate": 5e-6},
@@ -78,7 +78,7 @@ SIZES: dict[str, Size] = {
         model="smollm2",
         seeds=3,
         arms={
-            "warm-up": {"steps": 30, "batch": 16, "learning_rate": 3e-5},
+            "warm-up": {"steps": 8, "batch": 16, "learning_rate": 3e-5},
             "process-reward": {"steps": 60, "solutions": 192, "rollouts": 8, "max_new_tokens": 64, "learning_rate": 3e-5},
             "sft": {"steps": 40, "batch": 16, "learning_rate": 1e-5},
             "dpo": {"steps": 24, "batch": 16, "learning_rate": 5e-6},
