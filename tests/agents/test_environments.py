@@ -7,10 +7,11 @@ import torch
 
 from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.agent import first_agent
-from rlhub.agents.backends import Pool, Vector, clips_rewards, longest_episode, make_one, prefers_pool
+from rlhub.agents.backends import Pool, Vector, clips_rewards, longest_episode, prefers_pool
 from rlhub.agents.environments import Environments
 from rlhub.agents.evaluation import evaluate
 from rlhub.agents.ppo import PPO
+from rlhub.agents.single import make_single
 from rlhub.agents.spaces import one_hot
 from rlhub.core.errors import DivergenceError, UserError
 
@@ -210,7 +211,7 @@ def test_an_episode_without_end_is_told():
 
 def test_atari_is_watched_as_agents_see_it_and_its_returns_are_the_games_own():
     environments = Environments("ALE/Breakout-v5", 2, seeds=[0])
-    game = make_one("ALE/Breakout-v5", render_mode="rgb_array")
+    game = make_single("ALE/Breakout-v5", render_mode="rgb_array")
     seen, _ = game.reset(seed=0)
     assert game.observation_space.shape == environments.observation_space.shape == seen.shape == (4, 84, 84)
     assert game.render().shape == (210, 160, 3)

@@ -10,7 +10,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.evaluation import evaluate
 from rlhub.agents.games import Game, Games
 from rlhub.agents.ppo import PPO
-from rlhub.agents.watching import film
+from rlhub.agents.watching import moments
 from rlhub.core.errors import UserError
 from rlhub.core.training import train
 
@@ -68,13 +68,15 @@ def test_games_come_back_to_where_they_were():
         assert np.array_equal(one.observations, other.observations) and np.array_equal(one.rewards, other.rewards)
 
 
-@pytest.mark.parametrize("system", [PPO(env=SPREAD, steps=600, environments=2, rollout=20), DQN(env=SPREAD, steps=600, environments=2)])
+@pytest.mark.parametrize(
+    "system", [PPO(env=SPREAD, steps=600, environments=2, rollout=20), DQN(env=SPREAD, steps=600, environments=2, rollout=50, warmup=100)]
+)
 def test_an_algorithm_trains_in_a_game_is_measured_and_watched(system, tmp_path):
     run = train(system, seeds=2, runs=tmp_path)
     agent = run.model(seed=1)
     assert len(evaluate(agent, SPREAD, episodes=6).returns) >= 6
-    seen = film(agent, SPREAD)
-    assert len(seen.frames) == 11 and seen.frames[0].shape[2] == 3
+    seen = list(moments(agent, SPREAD))
+    assert len(seen) == 11 and seen[0].picture.shape[2] == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
@@ -74,6 +75,18 @@ def test_a_checkpoint_brings_back_every_agent_as_an_ordinary_one(kind, count, tm
     assert all(torch.equal(one, other) for one, other in both)
 
 
+@pytest.mark.parametrize("kind", [ActorCritic, DeterministicAgent, SquashedGaussianAgent])
+def test_whole_numbers_are_rounded_and_the_largest_bounds_held(kind):
+    counted = kind(VECTOR, spaces.Box(-2, 3, (2,), np.int8))
+    asked = np.array([[0.5, -0.1]]) if kind is not ActorCritic else np.array([[1.75, 0.25]])
+    assert counted.to_environment(asked).tolist() == [[2, 0]] and counted.to_environment(asked).dtype == np.int8
+    largest = np.finfo(np.float32).max
+    wide = kind(VECTOR, spaces.Box(-largest, largest, (2,)))
+    actions = wide.to_environment(np.array([[1.0, -0.5]], dtype=np.float32))
+    assert wide.action_space.contains(actions[0])
+    assert kind is ActorCritic or actions[0] == pytest.approx([largest, -largest / 2])
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_step_on_flat_parameters_is_the_step_on_each_network_alone(count):
     networks = [mlp([3, 8, 2]) for _ in range(count)]
@@ -91,6 +104,29 @@ def test_a_step_on_flat_parameters_is_the_step_on_each_network_alone(count):
     stepper = Stepper(Parameters([whole], count), 0.01)
     for _ in range(3):
         stepper.step(whole(batch).square().sum(), max_norm=0.5)
+    torch.testing.assert_close(whole(batch), torch.stack(wanted), atol=1e-5, rtol=1e-4)
+
+
+def test_seeds_that_stand_still_take_up_again_where_they_were():
+    networks = [mlp([3, 8, 2]) for _ in range(3)]
+    batch = torch.randn(3, 6, 3)
+    moves = [[True, True, True], [True, False, True], [False, False, False], [True, True, False], [True, True, True]]
+    wanted = []
+    for place, network in enumerate(copy.deepcopy(networks)):
+        optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+        for moving in moves:
+            if moving[place]:
+                optimiser.zero_grad()
+                network(batch[place]).square().sum().backward()
+                optimiser.step()
+        wanted.append(network(batch[place]))
+    whole = stacked(networks)
+    stepper = Stepper(Parameters([whole], 3), 0.01)
+    for count, moving in enumerate(moves):
+        if count == 3:
+            stepper, before = Stepper(Parameters([whole], 3), 0.01), stepper.state_dict()
+            stepper.load_state_dict(before)
+        stepper.step(whole(batch).square().sum(), moving=torch.tensor(moving))
     torch.testing.assert_close(whole(batch), torch.stack(wanted), atol=1e-5, rtol=1e-4)
 
 

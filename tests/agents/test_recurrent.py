@@ -107,3 +107,15 @@ def test_what_was_shown_is_remembered_and_without_memory_it_is_not(seeds, tmp_pa
 def test_a_minibatch_needs_a_whole_sequence():
     with pytest.raises(UserError, match="minibatches is 5, but a roll-out has only 4 environments to share out"):
         PPO(environments=4, lstm=8, minibatches=5)
+
+
+def test_what_the_lens_reads_is_an_episodes_first_step():
+    _, agent, _ = made()
+    seen = torch.randn(5, 2)
+    agent.begin()
+    parameters, _ = agent.remembering(seen, torch.zeros(5, 12))
+    torch.testing.assert_close(agent.policy(seen), parameters)
+    torch.testing.assert_close(agent(seen)[0], parameters)
+    wanted = agent.read(seen[None], torch.zeros(1, 5, 12), torch.ones(1, 5, dtype=torch.bool))[1][0]
+    torch.testing.assert_close(agent(seen)[1], wanted)
+    torch.testing.assert_close(agent.value(seen), wanted)

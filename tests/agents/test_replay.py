@@ -11,6 +11,7 @@ from rlhub.agents.dqn import projected
 from rlhub.agents.environments import Step
 from rlhub.agents.priorities import Priorities
 from rlhub.agents.replay import Replay
+from rlhub.core.errors import UserError
 
 BOX = Box(-np.inf, np.inf, (1,))
 
@@ -52,6 +53,13 @@ def test_episodes_of_one_step_fill_a_batch():
     replay = filled(dict.fromkeys(range(0, 40, 2), "terminated"))
     starts = replay.draw(500, [torch.Generator().manual_seed(0)]).observations[0, :, 0].long()
     assert set(starts.tolist()) == set(range(0, 40, 2))
+
+
+def test_more_than_the_machine_holds_is_refused_and_no_more_than_is_needed_taken():
+    pictures = Box(0, 255, (96, 96, 3), np.uint8)
+    with pytest.raises(UserError, match=r"replay memory of 100,000,000 transitions.* takes 2766.3 GB.*smaller --capacity"):
+        Replay(pictures, torch.zeros(1, dtype=torch.long), seeds=1, capacity=100_000_000)
+    assert Replay(pictures, torch.zeros(4, dtype=torch.long), seeds=1, capacity=100_000_000, steps=1000).size == 252
 
 
 def test_what_was_saved_comes_back():

@@ -99,6 +99,7 @@ class Identity(gymnasium.Env):
 
 
 gymnasium.register("IdentityDiscrete-v0", lambda: Identity(gymnasium.spaces.Discrete(3, start=2)))
+gymnasium.register("IdentityMany-v0", lambda: Identity(gymnasium.spaces.MultiDiscrete([2, 3])))
 gymnasium.register("IdentityContinuous-v0", lambda: Identity(gymnasium.spaces.Box(-3, 3, (1, 1))))
 LEARNERS = {
     "vpg": VPG(env="IdentityDiscrete-v0", steps=8000, rollout=25, learning_rate=0.01, value_updates=10),
@@ -155,6 +156,10 @@ def test_doing_what_is_shown_is_learnt_soon(name, tmp_path):
     [
         (DQN(env="Pendulum-v1"), r"dqn can't act in Pendulum-v1, whose actions are Box.*: it serves discrete ones"),
         (TD3(env="CartPole-v1"), r"can't act in CartPole-v1, whose actions are Discrete\(2\)"),
+        (
+            SAC(env="IdentityMany-v0"),
+            r"sac can't act in .* whose actions are MultiDiscrete.*: it serves discrete ones, and continuous ones",
+        ),
         (SAC(env="NoSuch-v3"), "there is no environment 'NoSuch-v3'"),
     ],
 )
@@ -198,6 +203,8 @@ def test_a_temperature_of_nothing_is_refused():
         (PPO, {"discount": 2.0}, "discount is 2.0; it must be at most 1"),
         (DQN, {"epsilon": 5.0}, "epsilon is 5.0; it must be at most 1"),
         (SAC, {"share": 3.0}, "share is 3.0; it must be at most 1"),
+        (SAC, {"steps": 500}, "warmup is 1,000 and steps is 500: nothing would be learnt"),
+        (DQN, {"warmup": 50_000}, "nothing would be learnt"),
         (PPO, {"hidden": (-4,)}, "hidden is -4; each must be at least 1"),
         (DQN, {"hidden": (64, 0)}, "hidden is 64 0; each must be at least 1"),
     ],

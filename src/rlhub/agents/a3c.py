@@ -3,10 +3,12 @@
 Several processes act in environments of their own. Each takes the shared parameters, acts for t_max steps, forms the gradient of its few
 rows and applies it to the shared parameters through RMSProp whose running squares are shared as well (Eq. S2-S3), without a lock: what
 another process wrote in the meantime is built upon, and now and then lost. So two trainings are never the same, not even from one seed, and
-a resumed one goes on from its parameters in fresh environments.
+a resumed one goes on from its parameters and its rewards' scales in fresh environments.
 """
 
 import copy
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -90,7 +92,7 @@ class A3C:
         shared = Shared(crew.together)
 
         with Workers(self, crew.together, shared, run.seed) as workers:
-            for step in run.resume(self.steps, by=self.log_every, agent=crew, shared=shared):
+            for step in run.resume(self.steps, by=self.log_every, agent=crew, shared=shared, workers=workers):
                 told = workers.until(step)
                 run.log(step, **told)
 
@@ -106,24 +108,29 @@ class A3C:
 class Learner:
     """One worker: its copy of the agent, and its environment."""
 
-    def __init__(self, system: A3C, agent: ActorCritic, environments: Environments, seed: int) -> None:
-        """Make the copy."""
-        self._system, self._seed = system, seed
+    def __init__(self, system: A3C, agent: ActorCritic, environments: Environments, scale: dict[str, Any] | None) -> None:
+        """Make the copy; `scale` is that of the rewards as it was left."""
+        self._system = system
         self._agent = copy.deepcopy(agent)
         self._local = Parameters([self._agent])
         self._environments = environments
-        scale = system.discount if system.normalise_rewards else None
-        self._rollout = Rollout(environments, self._agent, steps=system.rollout, scale=scale)
+        discount = system.discount if system.normalise_rewards else None
+        self._rollout = Rollout(environments, self._agent, steps=system.rollout, scale=discount)
+        if scale is not None:
+            # Of episodes that went on nothing is left in fresh environments; what they told of rewards' spread is.
+            fresh = self._rollout.state_dict()
+            self._rollout.load_state_dict(fresh | {"scale": fresh["scale"] | {"moments": scale["moments"]}})
 
     def work(self, shared: "Shared", until: int) -> dict[str, Any]:
         """A worker's thread of Algorithm S3: take the parameters, act, form the gradient, apply it to what is shared."""
-        system, loss = self._system, torch.zeros(())
+        system, losses = self._system, []
         while (done := shared.take(self._rollout.rows, until)) is not None:
             self._local.values.copy_(shared.parameters.values)
             self._rollout.collect(done)
             self._local.gradients.zero_()
             loss = system.loss(self._agent, self._rollout.batch(discount=system.discount, decay=1.0))
             loss.backward()
+            losses.append(loss.item())
             self._local.clip(system.max_norm)
             shared.apply(
                 self._local.gradients,
@@ -132,7 +139,7 @@ class Learner:
                 epsilon=system.epsilon,
             )
         ended = self._environments.take_episodes()
-        return {"returns": ended.returns, "lengths": ended.lengths, "loss": loss.item()}
+        return {"returns": ended.returns, "lengths": ended.lengths, "losses": losses[-1:], "scale": self._rollout.state_dict().get("scale")}
 
 
 class Shared:
@@ -183,23 +190,36 @@ class Workers:
     """The processes of an asynchronous training, which work in bouts: between two of them all stand still."""
 
     def __init__(self, system: A3C, agent: ActorCritic, shared: Shared, seed: int) -> None:
-        """Say who works on what; `__enter__` starts them."""
+        """Say who works on what; the first bout starts them, with what a checkpoint has brought back."""
         self._context = processes.get_context("spawn")
         self._system, self._agent, self._shared, self._seed = system, agent, shared, seed
         self._processes: list[Any] = []
         self._pipes: list[Any] = []
+        self._scales: list[dict[str, Any] | None] = [None] * system.workers
 
     def __enter__(self) -> "Workers":
+        """Promise to stop them."""
+        return self
+
+    def start(self) -> None:
         """Start a process for each worker."""
-        for place in range(self._system.workers):
+        for place, scale in enumerate(self._scales):
             ours, theirs = self._context.Pipe()
             seed = derive(self._seed, "worker", place)
-            process = self._context.Process(target=serve, args=(self._system, self._agent, self._shared, seed, theirs), daemon=True)
+            told = (self._system, self._agent, self._shared, seed, scale, theirs)
+            process = self._context.Process(target=serve, args=told, daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)
             self._pipes.append(ours)
-        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale of each worker's rewards."""
+        return {"scales": self._scales}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put them back, for the workers that will be started."""
+        self._scales = state["scales"]
 
     def __exit__(self, *_: object) -> None:
         """Stop them."""
@@ -215,6 +235,8 @@ class Workers:
             UserError: what a worker met that a person can mend.
             RuntimeError: a worker died.
         """
+        if not self._processes:
+            self.start()
         for pipe in self._pipes:
             pipe.send(steps)
         returns, lengths, losses = [], [], []
@@ -228,26 +250,29 @@ class Workers:
                 raise told
             returns += told["returns"]
             lengths += told["lengths"]
-            losses.append(told["loss"])
+            losses += told["losses"]
+            self._scales[place] = told["scale"]
         means = {"episode_return": returns, "episode_length": lengths, "loss": losses}
         return {name: sum(values) / len(values) for name, values in means.items() if values}
 
 
-def serve(system: A3C, agent: ActorCritic, shared: Shared, seed: int, pipe: Any) -> None:
+def serve(system: A3C, agent: ActorCritic, shared: Shared, seed: int, scale: dict[str, Any] | None, pipe: Any) -> None:
     """A worker's process: bouts of work for as long as the other end asks for them."""
+    # Ctrl-C reaches all processes of a terminal; it is the first one that ends the others, and says so.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    try:
-        with small_networks():
-            work_for(system, agent, shared, seed, pipe)
-    except EOFError:
-        return
-    except UserError as error:
-        pipe.send(error)
+    # An end of the pipe that is gone is a first process that was killed.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            with small_networks():
+                work_for(system, agent, shared, seed, scale, pipe)
+        except UserError as error:
+            pipe.send(error)
 
 
-def work_for(system: A3C, agent: ActorCritic, shared: Shared, seed: int, pipe: Any) -> None:
+def work_for(system: A3C, agent: ActorCritic, shared: Shared, seed: int, scale: dict[str, Any] | None, pipe: Any) -> None:
     """Bouts of work, until the pipe is closed."""
     environments = Environments(system.env, 1, seeds=[derive(seed, "from", shared.steps)])
-    learner = Learner(system, agent, environments, seed)
+    learner = Learner(system, agent, environments, scale)
     while True:
         pipe.send(learner.work(shared, pipe.recv()))

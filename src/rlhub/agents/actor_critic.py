@@ -77,8 +77,12 @@ class ActorCritic(Agent):
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> tuple[Float[Tensor, "... width"], Float[Tensor, "..."]]:
         """The policy's parameters and the values."""
-        features = self.normalise(self.torso(observations))
+        features = self.features_of(observations)
         return self.with_log_std(self.actor(features)), self.critic(features)[..., 0]
+
+    def features_of(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... features"]:
+        """What actor and critic read of observations; of a recurrent agent, each as an episode's first."""
+        return self.normalise(self.torso(observations))
 
     def remembering(
         self, observations: Shaped[Tensor, "..."], memory: Float[Tensor, "... memory"]
@@ -111,11 +115,11 @@ class ActorCritic(Agent):
 
     def policy(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
         """The policy's parameters alone."""
-        return self.with_log_std(self.actor(self.normalise(self.torso(observations))))
+        return self.with_log_std(self.actor(self.features_of(observations)))
 
     def value(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The values alone."""
-        return self.critic(self.normalise(self.torso(observations)))[..., 0]
+        return self.critic(self.features_of(observations))[..., 0]
 
     def observe(self, observations: Shaped[Tensor, "..."]) -> None:
         """Let observations change the moments that are taken out, where they are."""

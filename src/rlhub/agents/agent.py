@@ -78,8 +78,7 @@ class Agent(nn.Module):
     def to_environment(self, actions: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """Actions as the environment takes them: discrete ones from where its space begins, continuous ones within its bounds and shape."""
         if isinstance(self.action_space, Box):
-            shaped = actions.reshape(*actions.shape[:-1], *self.action_space.shape)
-            return np.clip(shaped, self.action_space.low, self.action_space.high).astype(self.action_space.dtype, copy=False)
+            return within(self.action_space, actions.reshape(*actions.shape[:-1], *self.action_space.shape))
         if isinstance(self.action_space, Discrete | MultiDiscrete):
             return actions + self.action_space.start
         return actions
@@ -176,3 +175,9 @@ def batch_of_one(space: Space[Any], observation: Any) -> Any:
     if isinstance(observation, tuple):
         return tuple(batch_of_one(part, value) for part, value in zip(space, observation, strict=True))  # type: ignore[call-overload]
     return np.asarray(observation)[None]
+
+
+def within(space: Box, actions: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Continuous actions as the space has them: within its bounds, and where it counts in whole numbers, the nearest."""
+    held = np.clip(actions, space.low, space.high)
+    return (np.rint(held) if space.dtype.kind in "iu" else held).astype(space.dtype, copy=False)

@@ -151,40 +151,6 @@ def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
     return Vector(making(name, options, lambda: gymnasium.make_vec(name, num_envs=count, **options)), name)
 
 
-def make_one(env: str, **further: Any) -> "gymnasium.Env[Any, Any] | Game":
-    """One environment as Gymnasium or PettingZoo makes it, to be watched or measured in.
-
-    Raises:
-        UserError: as `make_backend`.
-    """
-    name, options = named(env)
-    if name.startswith(PREFIX):
-        return make_game(name, **options, **further)
-    if name.startswith(ATARI):
-        return making(name, options, lambda: seen_by_agents(gymnasium.make(name, frameskip=1, **options, **further)))
-    return making(name, options, lambda: gymnasium.make(name, **options, **further))
-
-
-def seen_by_agents(game: "gymnasium.Env[Any, Any]") -> "gymnasium.Env[Any, Any]":
-    """An Atari game as its vector form shows it: four small grey pictures at a time (Mnih et al. 2015, Nature 518, Methods)."""
-    from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
-
-    return FrameStackObservation(AtariPreprocessing(FireFirst(game), frame_skip=4), 4)
-
-
-class FireFirst(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Presses the button that begins a game, where it has one, as the vector form does."""
-
-    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Begin anew."""
-        seen = self.env.reset(**settings)
-        meanings: list[str] = getattr(self.env.unwrapped, "get_action_meanings", list)()
-        if "FIRE" not in meanings:
-            return seen
-        observation, _, terminated, truncated, told = self.env.step(meanings.index("FIRE"))
-        return self.env.reset(**settings) if terminated or truncated else (observation, told)
-
-
 def clips_rewards(env: str) -> bool:
     """Whether learners see an environment's rewards by their sign alone: Atari's, unless its own options say what becomes of them."""
     name, options = named(env)
@@ -253,7 +219,7 @@ def prefers_pool(name: str) -> bool:
     spec = gymnasium.registry.get(name)
     if spec is None or spec.vector_entry_point is not None or name not in pool_names():
         return False
-    pool, own = Pool(name, 1), make_one(name)
+    pool, own = Pool(name, 1), gymnasium.make(name)
     alike = pool.observation_space.shape == own.observation_space.shape and type(pool.action_space) is type(own.action_space)
     alike = alike and pool.action_space.shape == own.action_space.shape
     pool.close()

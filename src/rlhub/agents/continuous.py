@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Space
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from rlhub.agents.agent import within
 from rlhub.agents.critics import CriticAgent, Judgement
 from rlhub.agents.draws import evenly, standard_normal
 from rlhub.agents.networks import mlp, stacked, uniform
@@ -34,6 +35,8 @@ class ContinuousAgent(CriticAgent):
 
     per_action = 1
     """Outputs of the actor for each number of an action."""
+    who, serves = "this agent", "it serves continuous ones within bounds"
+    """What messages say of the algorithm."""
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class ContinuousAgent(CriticAgent):
             UserError: actions aren't continuous, or have no bounds.
         """
         if not isinstance(action_space, Box) or not action_space.is_bounded():
-            raise UserError(f"this algorithm can't act in {env}, whose actions are {action_space}: it serves continuous ones within bounds")
+            raise UserError(f"{self.who} can't act in {env}, whose actions are {action_space}: {self.serves}; try ppo")
         super().__init__(observation_space, action_space, env=env, hidden=list(hidden), activation=activation, critics=critics)
         draw = generator or torch.Generator().manual_seed(0)
         self.count, self.critic_count = math.prod(action_space.shape), critics
@@ -81,12 +84,15 @@ class ContinuousAgent(CriticAgent):
         """Actions in [-1, 1] stretched to the space's bounds and shape."""
         space = self.action_space
         assert isinstance(space, Box)  # noqa: S101 (the constructor refuses others)
-        shaped = actions.reshape(*actions.shape[:-1], *space.shape)
-        return np.clip(space.low + (shaped + 1) * (0.5 * (space.high - space.low)), space.low, space.high).astype(space.dtype, copy=False)
+        # Half of each bound by itself: the whole distance between the largest numbers is more than a number holds.
+        middle, half = 0.5 * space.high + 0.5 * space.low, 0.5 * space.high - 0.5 * space.low
+        return within(space, middle + actions.reshape(*actions.shape[:-1], *space.shape) * half)
 
 
 class DeterministicAgent(ContinuousAgent):
     """An actor that puts out the action itself (Silver et al. 2014)."""
+
+    who, serves = "an agent of ddpg or td3", "it serves continuous ones within bounds"
 
     def forward(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... numbers"]:
         """Actions in [-1, 1]."""
@@ -105,6 +111,7 @@ class SquashedGaussianAgent(ContinuousAgent):
     """An actor whose actions are tanh of a Gaussian that depends on the observation (Haarnoja et al. 2018, arXiv:1812.05905, App. C)."""
 
     per_action = 2
+    who, serves = "sac", "it serves discrete ones, and continuous ones within bounds"
 
     @property
     def usual_entropy(self) -> float:

@@ -17,7 +17,7 @@ from rlhub.agents.continuous import DeterministicAgent, climb, explored
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.passes import Reading
-from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.replay import Replay, Transitions, check_warmup
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import Products, with_small_networks
@@ -76,6 +76,7 @@ class DDPG:
         check_fields(
             self, at_least={1: counts, 0: "discount warmup exploration"}, above={0: "learning_rate share"}, at_most={1: "discount share"}
         )
+        check_warmup(self.steps, self.warmup)
 
     def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
         """The first agent of a seed."""
@@ -90,7 +91,8 @@ class DDPG:
         critic = Stepper(Parameters(agent.critic_parts), self.learning_rate)
         actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
         target = Target(agent, [critic.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
-        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        actions = torch.zeros(environments.count, agent.count)
+        replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity, steps=self.steps)
         bout = self.rollout * environments.copies
 
         for step in run.resume(

@@ -17,7 +17,7 @@ from rlhub.agents.agent import Crew, first_agent, load_agent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.q_network import Kept, QNetwork
-from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.replay import Replay, Transitions, check_warmup
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.errors import UserError
@@ -56,7 +56,8 @@ class DQN:
         priority: exponent of the priorities (alpha of prioritised replay); 0 draws evenly.
         importance: exponent of the weights that correct for priorities, at the beginning; it rises to 1 (beta).
         atoms: atoms of the distribution over returns; 0 learns means.
-        lowest: the lowest atom.
+        lowest: the lowest atom; returns beyond the ends count as the ends, and the log says how much probability lies there
+            (mass_at_ends).
         highest: the highest atom.
     """
 
@@ -98,6 +99,7 @@ class DQN:
         check_fields(
             self, at_least={1: counts, 0: amounts}, above={0: "learning_rate exploration"}, at_most={1: "discount epsilon exploration"}
         )
+        check_warmup(self.steps, self.warmup)
         if self.atoms == 1 or (self.atoms and self.lowest >= self.highest):
             raise UserError(
                 f"atoms is {self.atoms} from {self.lowest:g} to {self.highest:g}; a distribution has 2 atoms or more, ascending"
@@ -171,7 +173,10 @@ class DQN:
         rate = self.learning_rate * (1 - progress if self.schedule == "linear" else 1.0)
         norms = stepper.parameters.clip(self.max_norm)
         stepper.descend(rate)
-        return errors, {"loss": (losses * batch.weights).mean(1), "value": values.mean(1), "gradient_norm": norms}
+        metrics = {"loss": (losses * batch.weights).mean(1), "value": values.mean(1), "gradient_norm": norms}
+        if self.atoms:
+            metrics["mass_at_ends"] = (goals[..., 0] + goals[..., -1]).mean(1)
+        return errors, metrics
 
     def epsilon_at(self, step: int) -> float:
         """The share of random actions after so many steps."""
@@ -186,7 +191,7 @@ class DQN:
     def replay(self, environments: Environments, *, seeds: int) -> Replay:
         """An empty memory."""
         actions = torch.zeros(environments.count, dtype=torch.long)
-        return Replay(environments.box, actions, seeds=seeds, capacity=self.capacity, priority=self.priority)
+        return Replay(environments.box, actions, seeds=seeds, capacity=self.capacity, steps=self.steps, priority=self.priority)
 
 
 def of_actions(

@@ -107,8 +107,10 @@ class Stepper:
             eps: what is added to the root of the squares.
         """
         self.parameters, self._rate, self._kind, self._smoothing, self._eps = parameters, learning_rate, kind, smoothing, eps
-        self._steps = torch.zeros(())
+        self._steps = torch.zeros(parameters.seeds)
         self._means, self._squares = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
+        # Once some seeds have stood still while others moved, each has its own count of steps, and its own step.
+        self._apart = False
 
     def step(
         self,
@@ -132,27 +134,34 @@ class Stepper:
         self.parameters.gradients.zero_()
         loss.backward()
         norms = self.parameters.clip(max_norm)
-        if moving is None or bool(moving.all()):
-            self.descend(learning_rate)
-        elif moving.any():
-            numbers = [self.parameters.values, self._means, self._squares]
-            before = [part.clone() for part in numbers]
-            self.descend(learning_rate)
-            for part, earlier in zip(numbers, before, strict=True):
-                part.copy_(torch.where(self.parameters.spread(moving), part, earlier))
+        self.descend(learning_rate, None if moving is None or bool(moving.all()) else moving)
         return norms
 
     @torch.no_grad()
-    def descend(self, learning_rate: float | None = None) -> None:
-        """One step down the gradients that lie in the parameters already; the learning rate of this step, where it changes."""
+    def descend(self, learning_rate: float | None = None, moving: Bool[Tensor, " seeds"] | None = None) -> None:
+        """One step down the gradients that lie in the parameters already.
+
+        Args:
+            learning_rate: of this step, where it changes.
+            moving: see `step`.
+        """
         rate = self._rate if learning_rate is None else learning_rate
-        values, gradients, squares, steps = [self.parameters.values], [self.parameters.gradients], [self._squares], [self._steps]
+        self._apart = self._apart or moving is not None
+        numbers = [self.parameters.values, self.parameters.gradients, self._means, self._squares]
+        if self._apart:
+            chosen = range(len(self._steps)) if moving is None else moving.nonzero()[:, 0].tolist()
+            if not chosen:
+                return
+            values, gradients, means, squares = ([part.view(len(self._steps), -1)[seed] for seed in chosen] for part in numbers)
+            steps = [self._steps[seed] for seed in chosen]
+        else:
+            (values, gradients, means, squares), steps = ([part] for part in numbers), [self._steps[0]]
         shared: dict[str, Any] = {"lr": rate, "eps": self._eps, "weight_decay": 0.0, "maximize": False}
         if self._kind == "adam":
             beta1, beta2 = self._smoothing
-            self._steps += 1
+            self._steps += 1 if moving is None else moving
             # What torch.optim's Adam comes to when it is fused; its own ways there take as long again for small networks.
-            torch._fused_adam_(values, gradients, [self._means], squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **shared)
+            torch._fused_adam_(values, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **shared)
         else:
             decay = self._smoothing[1]
             rmsprop(values, gradients, squares, [], [], steps, foreach=False, alpha=decay, momentum=0, centered=False, **shared)
@@ -165,3 +174,4 @@ class Stepper:
         """Put them back."""
         for name, part in self.state_dict().items():
             part.copy_(state[name])
+        self._apart = bool((self._steps != self._steps[0]).any())

@@ -14,6 +14,9 @@ from rlhub.agents.networks import initialise
 class RecurrentActorCritic(ActorCritic):
     """A policy and a value function on one memory, which is empty where an episode begins.
 
+    `act` remembers from call to call: `begin()` before each episode. `forward`, `policy` and `value` take each observation as an episode's
+    first, so that they are functions of what they are given, as the lens needs them.
+
     Attributes:
         inputs: an observation's part in the gates.
         recurrent: the last output's part in them.
@@ -46,6 +49,11 @@ class RecurrentActorCritic(ActorCritic):
         self.inputs = initialise(nn.Linear(features, 4 * lstm), generator=draw)
         self.recurrent = initialise(nn.Linear(lstm, 4 * lstm, bias=False), generator=draw)
         self._now: Tensor | None = None
+
+    def features_of(self, observations: Shaped[Tensor, "..."]) -> Float[Tensor, "... features"]:
+        """The LSTM's output where nothing was seen before."""
+        inputs = self.inputs(self.normalise(self.torso(observations)))
+        return self.remember(inputs, inputs.new_zeros(*inputs.shape[:-1], self.memory_width)).chunk(2, -1)[0]
 
     def remembering(
         self, observations: Shaped[Tensor, "..."], memory: Float[Tensor, "... memory"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from gymnasium.spaces import Box
 from jaxtyping import Float, Int, Shaped
@@ -13,6 +14,7 @@ from torch import Tensor
 from rlhub.agents.agent import Agent
 from rlhub.agents.environments import Environments, Step
 from rlhub.agents.priorities import Priorities
+from rlhub.core.errors import UserError
 
 COLUMNS = ("observations", "actions", "rewards", "terminated", "truncated", "begun")
 
@@ -51,7 +53,16 @@ class Replay:
         length: rows written so far, at most `size`.
     """
 
-    def __init__(self, box: Box, actions: Shaped[Tensor, "environments ..."], *, seeds: int, capacity: int, priority: float = 0.0) -> None:
+    def __init__(
+        self,
+        box: Box,
+        actions: Shaped[Tensor, "environments ..."],
+        *,
+        seeds: int,
+        capacity: int,
+        steps: int | None = None,
+        priority: float = 0.0,
+    ) -> None:
         """Make room.
 
         Args:
@@ -59,10 +70,17 @@ class Replay:
             actions: an example of one action of all environments, seeds side by side.
             seeds: how many seeds the environments are shared out between.
             capacity: transitions that each seed remembers.
+            steps: transitions that each seed will ever see, where that is known: there needn't be room for more.
             priority: exponent of the priorities that transitions are drawn by; 0 draws evenly.
+
+        Raises:
+            UserError: the machine has less memory than that takes.
         """
         self.seeds, self.count = seeds, len(actions) // seeds
-        self.size = max(2, -(-capacity // self.count))
+        # One row has only an observation yet, and a training's last pass may be one row of time longer than was asked for.
+        needed = capacity if steps is None else min(capacity, steps + 2 * self.count)
+        self.size = max(2, -(-needed // self.count))
+        check_memory(box, actions, rows=self.size * seeds * self.count, capacity=capacity)
         kind = torch.from_numpy(np.zeros(0, dtype=box.dtype)).dtype
         shape = (self.size, seeds, self.count)
         self.observations = torch.zeros(*shape, *box.shape, dtype=torch.float32 if kind == torch.float64 else kind)
@@ -196,3 +214,34 @@ class Replay:
         """What a column holds at flat places."""
         array = self._arrays[column]
         return array.reshape(-1, *array.shape[3:]).take(at, axis=0)
+
+
+def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows: int, capacity: int) -> None:
+    """Refuse a memory that the machine can't hold, before anything is learnt.
+
+    Args:
+        box: space of observations.
+        actions: an example of one action of all environments.
+        rows: transitions of all seeds.
+        capacity: what was asked for, for the message.
+
+    Raises:
+        UserError: less memory is free.
+    """
+    each = int(np.prod(box.shape)) * min(box.dtype.itemsize, 4) + actions[0].numel() * actions.element_size() + 7
+    needed, free = rows * each, psutil.virtual_memory().available
+    if needed > free:
+        raise UserError(
+            f"a replay memory of {capacity:,} transitions, {rows:,} of which this training would fill, takes {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free here: give a smaller --capacity"
+        )
+
+
+def check_warmup(steps: int, warmup: int) -> None:
+    """Refuse a training that would act at random to its end.
+
+    Raises:
+        UserError: it would.
+    """
+    if warmup >= steps:
+        raise UserError(f"warmup is {warmup:,} and steps is {steps:,}: nothing would be learnt; give more --steps or a shorter --warmup")

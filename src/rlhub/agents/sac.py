@@ -21,7 +21,7 @@ from rlhub.agents.continuous import SquashedGaussianAgent
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.passes import Reading
-from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.replay import Replay, Transitions, check_warmup
 from rlhub.agents.soft_categorical import SoftCategoricalAgent
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
@@ -86,6 +86,7 @@ class SAC:
         check_fields(
             self, at_least={1: counts, 0: "discount warmup"}, above={0: "learning_rate share temperature"}, at_most={1: "discount share"}
         )
+        check_warmup(self.steps, self.warmup)
 
     def agent(self, environments: Environments, seed: int) -> SoftAgent:
         """The first agent of a seed: over discrete actions, or over bounded continuous ones."""
@@ -101,7 +102,7 @@ class SAC:
         agent: SoftAgent = crew.together
         learners = Learners(agent, len(run.seeds), self)
         actions = agent.no_action.expand(environments.count, *agent.no_action.shape)
-        replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity)
+        replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity, steps=self.steps)
         bout = self.rollout * environments.copies
 
         for step in run.resume(

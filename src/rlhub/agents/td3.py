@@ -18,7 +18,7 @@ from rlhub.agents.draws import standard_normal
 from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.passes import Reading
-from rlhub.agents.replay import Replay, Transitions
+from rlhub.agents.replay import Replay, Transitions, check_warmup
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
 from rlhub.core.processor import Products, with_small_networks
@@ -86,6 +86,7 @@ class TD3:
             above={0: "learning_rate share"},
             at_most={1: "discount share"},
         )
+        check_warmup(self.steps, self.warmup)
 
     def agent(self, environments: Environments, seed: int) -> DeterministicAgent:
         """The first agent of a seed."""
@@ -100,7 +101,8 @@ class TD3:
         critics = Stepper(Parameters(agent.critic_parts), self.learning_rate)
         actor = Stepper(Parameters([agent.actor], len(run.seeds)), self.learning_rate)
         target = Target(agent, [critics.parameters, actor.parameters], lambda network: [network.critic_parts, [network.actor]])
-        replay = Replay(environments.box, torch.zeros(environments.count, agent.count), seeds=len(run.seeds), capacity=self.capacity)
+        actions = torch.zeros(environments.count, agent.count)
+        replay = Replay(environments.box, actions, seeds=len(run.seeds), capacity=self.capacity, steps=self.steps)
         bout = self.rollout * environments.copies
 
         for step in run.resume(

@@ -1,7 +1,8 @@
 """Vanilla policy gradient with generalised advantages (Sutton et al. 1999; Schulman et al. 2016, arXiv:1506.02438).
 
-As Spinning Up teaches it: one gradient of the policy for each roll-out (its Algorithm 1, line 6), then the value function is fitted to the
-returns by many (line 7).
+In the order that Spinning Up teaches: one gradient of the policy for each roll-out (its Algorithm 1, line 6), then many of the value
+function (line 7). Values are fitted to lambda-returns, which are what the advantages say they should have been, and not to sums of rewards
+as there: an episode that a roll-out cuts has no such sum.
 """
 
 from dataclasses import dataclass

@@ -1,70 +1,79 @@
-"""A trained agent to look at: an episode as a film, or as a strip of pictures."""
+"""A trained agent to look at: an episode as a film, and as a strip of pictures."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import imageio.v2 as films
 import imageio.v3 as images
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 from jaxtyping import UInt8
 
 from rlhub.agents.agent import Agent
-from rlhub.agents.backends import make_one
 from rlhub.agents.games import Game
+from rlhub.agents.single import make_single
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import check_room, writing
 from rlhub.core.seeding import derive, generator
 
 PICTURES, STRIP_HEIGHT = 8, 240
+CODECS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
+USUAL_RATE = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
-    """One episode.
+class Moment:
+    """What an environment looks like before or after an action.
 
     Attributes:
-        frames: pictures, the first before the first action.
-        rate: pictures a second.
-        total: the episode's return; the mean of a game's players'.
+        picture: of it.
+        total: the episode's return so far; the mean of a game's players'.
+        rate: moments a second.
     """
 
-    frames: list[UInt8[np.ndarray, "height width 3"]]
-    rate: int
+    picture: UInt8[np.ndarray, "height width 3"]
     total: float
+    rate: int
 
 
-def film(agent: Agent, env: str, *, seed: int = 0, draw: bool = False, longest: int = 10_000) -> Film:
-    """Play one episode and keep what it looks like.
+def moments(agent: Agent, env: str, *, seed: int = 0, draw: bool = False, longest: int = 10_000) -> Iterator[Moment]:
+    """One episode: how it begins, and every step.
 
     Args:
         agent: the agent.
         env: an environment or game that can be drawn (`render_mode="rgb_array"`).
         seed: of the environment and of drawn actions.
         draw: draw actions from the policy as in training, instead of taking its best ones.
-        longest: steps after which the film ends in any case.
+        longest: steps after which the episode is left in any case.
 
     Raises:
         UserError: the environment can't be drawn.
     """
-    environment = make_one(env, render_mode="rgb_array")
+    environment = make_single(env, render_mode="rgb_array")
     agent.check_fits(environment.observation_space, environment.action_space, env)
     noise = generator(seed, "watching") if draw else None
-    agent.begin()
+    rate = int(environment.metadata.get("render_fps", USUAL_RATE))
     begins = derive(seed, "watching") % 2**31
+    agent.begin()
     observation = environment.reset(begins) if isinstance(environment, Game) else environment.reset(seed=begins)[0]
-    frames, total = [picture(environment, env)], 0.0
-    for _ in range(longest):
-        if isinstance(environment, Game):
-            observation, rewards, _, _ = environment.step(agent.act_each(observation, environment.players, generator=noise))
-            total, over = total + float(rewards.mean()), not environment.playing.any()
-        else:
-            observation, reward, terminated, truncated, _ = environment.step(agent.act(observation, generator=noise))
-            total, over = total + float(reward), terminated or truncated
-        frames.append(picture(environment, env))
-        if over:
-            break
-    environment.close()
-    return Film(frames=frames, rate=int(environment.metadata.get("render_fps", 30)), total=total)
+    total, over = 0.0, False
+    try:
+        yield Moment(picture=picture(environment, env), total=total, rate=rate)
+        for _ in range(longest):
+            if isinstance(environment, Game):
+                observation, rewards, _, _ = environment.step(agent.act_each(observation, environment.players, generator=noise))
+                total, over = total + float(rewards.mean()), not environment.playing.any()
+            else:
+                observation, reward, terminated, truncated, _ = environment.step(agent.act(observation, generator=noise))
+                total, over = total + float(reward), bool(terminated or truncated)
+            yield Moment(picture=picture(environment, env), total=total, rate=rate)
+            if over:
+                return
+    finally:
+        environment.close()
 
 
 def picture(environment: Any, env: str) -> UInt8[np.ndarray, "height width 3"]:
@@ -73,35 +82,115 @@ def picture(environment: Any, env: str) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
         UserError: it can't be drawn.
     """
-    drawn = environment.render()
+    try:
+        drawn = environment.render()
+    except DependencyNotInstalled as error:
+        raise UserError(f"{env} can't be drawn: {error}; pip install 'rlhub[agents]' brings what the usual environments need") from error
     if not isinstance(drawn, np.ndarray) or drawn.ndim != 3:
         raise UserError(f"{env} can't be drawn: its render() gave {type(drawn).__name__} and no picture")
     return drawn if drawn.dtype == np.uint8 else (255 * drawn).clip(0, 255).astype(np.uint8)
 
 
-def write_film(film: Film, path: Path) -> None:
-    """Write a film as a video; its format is the one that the path's suffix names (.mp4, .gif, .webm).
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """One episode that was filmed.
+
+    Attributes:
+        total: its return; the mean of a game's players'.
+        steps: how many.
+    """
+
+    total: float
+    steps: int
+
+
+def watch(agent: Agent, env: str, *, video: Path, strip: Path, seed: int = 0, draw: bool = False) -> Watched:
+    """Film one episode, picture by picture as it is played.
+
+    Args:
+        agent: the agent.
+        env: see `moments`.
+        video: where the film goes, in the format of its suffix (.mp4, .gif, .webm); replaced once it is whole.
+        strip: where pictures spread evenly over the episode go, side by side, as a PNG.
+        seed: see `moments`.
+        draw: see `moments`.
 
     Raises:
-        UserError: the suffix names none, or the disk is full.
+        UserError: the suffix names no format, the environment can't be drawn, or the disk is full.
     """
-    if path.suffix not in (".mp4", ".gif", ".webm"):
-        raise UserError(f"{path.name} is no video: end it with .mp4, .gif or .webm")
-    frames = np.stack([even(magnified(frame)) for frame in film.frames])
-    with writing("the video", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images.imwrite(path, frames, **({"loop": 0, "duration": 1000 / film.rate} if path.suffix == ".gif" else {"fps": film.rate}))
+    check_suffix(video)
+    episode = moments(agent, env, seed=seed, draw=draw)
+    moment = next(episode)
+    album, steps = Album(moment.picture), 0
+    with writing("the video", video.parent), camera(video, moment.rate) as shoot:
+        shoot(moment.picture)
+        for moment in episode:
+            steps += 1
+            shoot(moment.picture)
+            album.add(moment.picture)
+    with writing("the strip of pictures", strip.parent):
+        strip.parent.mkdir(parents=True, exist_ok=True)
+        images.imwrite(strip, album.strip())
+    return Watched(total=moment.total, steps=steps)
 
 
-def write_strip(film: Film, path: Path) -> None:
-    """Write pictures spread evenly over an episode, side by side, as a PNG."""
-    places = np.linspace(0, len(film.frames) - 1, min(PICTURES, len(film.frames))).round().astype(int)
-    shown = [magnified(film.frames[place]) for place in places]
-    gap = np.full((shown[0].shape[0], 4, 3), 255, dtype=np.uint8)
-    row = [part for frame in shown for part in (frame, gap)][:-1]
-    with writing("the strip of pictures", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images.imwrite(path, np.concatenate(row, axis=1))
+def check_suffix(video: Path) -> None:
+    """Refuse a file whose suffix names no format of films.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    if video.suffix not in (*CODECS, ".gif"):
+        raise UserError(f"{video.name} is no video: end it with .mp4, .gif or .webm")
+
+
+@contextmanager
+def camera(path: Path, rate: int) -> Iterator[Any]:
+    """What is called with each picture of a film; the file is there once the block is through."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    # Odd numbers of rows or columns are what these formats can't hold, and all that imageio need not see to.
+    told: dict[str, Any] = {"codec": CODECS.get(path.suffix), "fps": rate, "macro_block_size": 2}
+    if path.suffix == ".gif":
+        told = {"loop": 0, "duration": 1000 / rate}
+    try:
+        writer: Any
+        # The writer's own `with` leaves its process running where the block fails.
+        with closing(films.get_writer(beside, **told)) as writer:
+            yield lambda frame: writer.append_data(even(magnified(frame)))
+        beside.replace(path)
+    except OSError as error:
+        # The encoder is another process, which has only its end to tell of a full disk.
+        check_room(path.parent, 1 << 20, "the video")
+        raise error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class Album:
+    """Pictures of an episode whose length isn't known, spread evenly over what there was so far."""
+
+    def __init__(self, first: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Begin with the first picture."""
+        self._kept, self._last = [first], first
+        self._count, self._every = 1, 1
+
+    def add(self, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """One more; every other one of those kept is let go when they are many."""
+        if self._count % self._every == 0:
+            self._kept.append(picture)
+        self._last, self._count = picture, self._count + 1
+        if len(self._kept) > 8 * PICTURES:
+            self._kept, self._every = self._kept[::2], 2 * self._every
+
+    def strip(self) -> UInt8[np.ndarray, "rows columns 3"]:
+        """As many as a strip has, side by side: the first, the last, and those between."""
+        last = self._count - 1
+        wanted = np.linspace(0, last, min(PICTURES, self._count))
+        nearest = [min(round(moment / self._every), len(self._kept) - 1) for moment in wanted[:-1]]
+        shown = [magnified(frame) for frame in [*(self._kept[place] for place in nearest), self._last]]
+        gap = np.full((shown[0].shape[0], 4, 3), 255, dtype=np.uint8)
+        return np.concatenate([part for frame in shown for part in (frame, gap)][:-1], axis=1)
 
 
 def magnified(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "rows columns 3"]:

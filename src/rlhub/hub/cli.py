@@ -63,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except ModuleNotFoundError as error:
+        from rlhub.core.system import EXTRAS, mend_for
+
+        if (error.name or "").partition(".")[0] not in EXTRAS:
+            return _fail(_unexpected(error), code=1, as_json=as_json)
+        return _fail(f"`rlhub {command}` needs {error.name}, which isn't installed: {mend_for(error.name)}", code=2, as_json=as_json)
     except Exception as error:
         return _fail(_unexpected(error), code=1, as_json=as_json)
 

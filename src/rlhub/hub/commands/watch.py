@@ -48,20 +48,17 @@ def run(arguments: list[str]) -> int:
     use_plain_lines(options.plain)
     with progress("loading libraries"):
         from rlhub.agents.trained import trained_agents
-        from rlhub.agents.watching import film, write_film, write_strip
+        from rlhub.agents.watching import watch
     subject = trained_agents(options.run, options.runs)
     seed = next(iter(subject.agents)) if options.agent is None else options.agent
     if seed not in subject.agents:
         raise UserError(f"{subject.name} has no agent of seed {seed}; it has: {', '.join(map(str, subject.agents))}")
     video = Path(options.video) if options.video else subject.folder / "episode.mp4"
     strip = Path(options.strip) if options.strip else video.with_suffix(".png")
-    with progress(f"an episode of {options.env or subject.env}"):
-        played = film(subject.agents[seed], options.env or subject.env, seed=options.seed, draw=options.draw)
-    with progress("writing the video"):
-        write_film(played, video)
-        write_strip(played, strip)
-    steps = len(played.frames) - 1
-    told = {"run": subject.name, "return": played.total, "steps": steps, "video": str(video), "strip": str(strip)}
-    text = f"{subject.name}: return {played.total:.4g} in {steps} steps\nvideo: {video}\nstrip of pictures: {strip}"
+    with progress(f"filming an episode of {options.env or subject.env}"):
+        agent = subject.agents[seed]
+        played = watch(agent, options.env or subject.env, video=video, strip=strip, seed=options.seed, draw=options.draw)
+    told = {"run": subject.name, "return": played.total, "steps": played.steps, "video": str(video), "strip": str(strip)}
+    text = f"{subject.name}: return {played.total:.4g} in {played.steps} steps\nvideo: {video}\nstrip of pictures: {strip}"
     sys.stdout.write((json.dumps(told) if options.json else text) + "\n")
     return 0
