@@ -57,7 +57,7 @@ def test_episodes_of_one_step_fill_a_batch():
 
 def test_more_than_the_machine_holds_is_refused_and_no_more_than_is_needed_taken():
     pictures = Box(0, 255, (96, 96, 3), np.uint8)
-    with pytest.raises(UserError, match=r"replay memory of 100,000,000 transitions.* takes 2766.3 GB.*smaller --capacity"):
+    with pytest.raises(UserError, match=r"replay memory of 100,000,000 transitions.* takes 2576.3 GiB.*smaller --capacity"):
         Replay(pictures, torch.zeros(1, dtype=torch.long), seeds=1, capacity=100_000_000)
     assert Replay(pictures, torch.zeros(4, dtype=torch.long), seeds=1, capacity=100_000_000, steps=1000).size == 252
 

@@ -200,7 +200,7 @@ def test_another_processor_or_torch_is_mentioned_in_one_sentence(tmp_path, caplo
 def test_a_disk_that_fills_up_is_mentioned_once_before_it_is_full(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("rlhub.core.run.shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     train(runs=tmp_path, name="toy", checkpoint_every=1)
-    assert caplog.text.count("has 0 MiB left and its next checkpoint needs") == 1
+    assert caplog.text.count("has 100 B left and its next checkpoint needs") == 1
 
 
 def test_a_line_that_was_cut_short_is_never_read(tmp_path):

@@ -201,7 +201,7 @@ def test_on_a_full_disk_training_stops_with_a_sentence_and_goes_on_when_there_is
         ended = rlhub("train", TOY, "--runs", disk, "--name", "toy", *BIG)
         warning, line = ended["err"].splitlines()
         assert ended["code"] == 2
-        assert "MiB left and its next checkpoint needs" in warning
+        assert "KiB left and its next checkpoint needs" in warning
         assert "could not write the checkpoint of step 6" in line
         assert "the disk is full" in line
         assert f"`rlhub resume {disk / 'toy'}` then goes on" in line

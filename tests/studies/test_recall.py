@@ -129,7 +129,7 @@ def test_the_control_comes_by_itself_and_last():
 
 def test_a_disk_too_small_for_it_is_said_before_a_folder_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10_000_000))
-    with pytest.raises(UserError, match=r"needs about 0\.0\d+ GB in .*whole, whose disk has 0\.01 GB left"):
+    with pytest.raises(UserError, match=r"needs about \d+ MiB in .*whole, whose disk has 10 MiB left"):
         run_study(Recall(size="tiny"), runs=tmp_path / "runs", name="whole")
     assert not (tmp_path / "runs").exists()
 

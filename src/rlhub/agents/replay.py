@@ -15,6 +15,7 @@ from rlhub.agents.agent import Agent
 from rlhub.agents.environments import Environments, Step
 from rlhub.agents.priorities import Priorities
 from rlhub.core.errors import UserError
+from rlhub.core.files import in_words
 
 COLUMNS = ("observations", "actions", "rewards", "terminated", "truncated", "begun")
 
@@ -232,8 +233,8 @@ def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows:
     needed, free = rows * each, psutil.virtual_memory().available
     if needed > free:
         raise UserError(
-            f"a replay memory of {capacity:,} transitions, {rows:,} of which this training would fill, takes {needed / 1e9:.1f} GB, and "
-            f"{free / 1e9:.1f} GB are free here: give a smaller --capacity"
+            f"a replay memory of {capacity:,} transitions, {rows:,} of which this training would fill, takes {in_words(needed)}, and "
+            f"{in_words(free)} are free here: give a smaller --capacity"
         )
 
 

@@ -1,6 +1,8 @@
 """A trained agent to look at: an episode as a film, and as a strip of pictures."""
 
-from collections.abc import Iterator
+import io
+import os
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ from rlhub.core.seeding import derive, generator
 PICTURES, STRIP_HEIGHT = 8, 240
 CODECS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
 USUAL_RATE = 30
+LEFT_OVER = 1 << 16
+"""Bytes that are left on a disk which held all that was written."""
+
+# Pictures are drawn and no window opened; without this, SDL complains of the desktop that it doesn't find.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,24 +152,31 @@ def check_suffix(video: Path) -> None:
 
 
 @contextmanager
-def camera(path: Path, rate: int) -> Iterator[Any]:
-    """What is called with each picture of a film; the file is there once the block is through."""
+def camera(path: Path, rate: int) -> Iterator[Callable[[UInt8[np.ndarray, "height width 3"]], None]]:
+    """What is called with each picture of a film; the file is there once the block is through.
+
+    Videos are encoded as they go; a GIF's pictures are joined at its end, and lie in memory until then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    # Odd numbers of rows or columns are what these formats can't hold, and all that imageio need not see to.
-    told: dict[str, Any] = {"codec": CODECS.get(path.suffix), "fps": rate, "macro_block_size": 2}
+    joined = io.BytesIO()
+    writer: Any
     if path.suffix == ".gif":
-        told = {"loop": 0, "duration": 1000 / rate}
+        writer = films.get_writer(joined, format="GIF", loop=0, duration=1000 / rate)
+    else:
+        writer = films.get_writer(beside, fps=rate, codec=CODECS[path.suffix], macro_block_size=2, ffmpeg_log_level="quiet")
     try:
-        writer: Any
         # The writer's own `with` leaves its process running where the block fails.
-        with closing(films.get_writer(beside, **told)) as writer:
+        with closing(writer):
             yield lambda frame: writer.append_data(even(magnified(frame)))
+        if path.suffix == ".gif":
+            beside.write_bytes(joined.getbuffer())
+        # The encoder is another process, which writes half a film on a full disk and doesn't tell.
+        check_room(path.parent, LEFT_OVER, "the video")
         beside.replace(path)
-    except OSError as error:
-        # The encoder is another process, which has only its end to tell of a full disk.
-        check_room(path.parent, 1 << 20, "the video")
-        raise error
+    except OSError:
+        check_room(path.parent, LEFT_OVER, "the video")
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ _MENDS = {
     errno.ENOSPC: "the disk is full ({free} free): free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EFBIG: "a file would pass the size limit of this shell or file system: raise `ulimit -f` or use another disk",
+    errno.ENOENT: "a folder of that path is gone or can't be made: choose another folder with --runs or RLHUB_RUNS",
     errno.EROFS: "it is on a read-only file system: choose a folder you can write to with --runs or RLHUB_RUNS",
     errno.EACCES: "you may not write there: mend its permissions, or choose another folder with --runs or RLHUB_RUNS",
     errno.EPERM: "you may not write there: mend its permissions, or choose another folder with --runs or RLHUB_RUNS",
@@ -43,7 +44,7 @@ def writing(what: str, path: Path, *, afterwards: str = "") -> Iterator[None]:
         mend = _MENDS.get(_error_number(error) or 0)
         if mend is None:
             raise
-        sentence = f"could not write {what} in {path}: {mend.format(free=f'{_free(path) / 2**20:.0f} MiB')}"
+        sentence = f"could not write {what} in {path}: {mend.format(free=in_words(_free(path)))}"
         raise UserError(sentence + (f"; {afterwards}" if afterwards else "")) from error
 
 
@@ -121,6 +122,14 @@ def size_of(folder: Path) -> int:
     return total
 
 
+def in_words(count: int) -> str:
+    """Bytes as a person reads them."""
+    for power, unit in enumerate(("B", "KiB", "MiB")):
+        if count < 1024 ** (power + 1):
+            return f"{count / 1024**power:.0f} {unit}"
+    return f"{count / 1024**3:.1f} GiB"
+
+
 def check_room(folder: Path, needed: int, what: str) -> None:
     """Refuse work that the disk can't hold before it begins.
 
@@ -135,8 +144,8 @@ def check_room(folder: Path, needed: int, what: str) -> None:
     free = _free(folder)
     if free < needed:
         raise UserError(
-            f"{what} needs about {needed / 1e9:.2g} GB in {folder}, whose disk has {free / 1e9:.2g} GB left: free some space, "
-            "or choose a folder on another disk"
+            f"{what} needs about {in_words(needed)} in {folder}, whose disk has {in_words(free)} left: free some space, or choose a folder "
+            "on another disk"
         )
 
 

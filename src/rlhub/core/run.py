@@ -22,7 +22,7 @@ from rlhub.core.checkpoint import (
     write_checkpoint,
 )
 from rlhub.core.errors import DivergenceError, UserError
-from rlhub.core.files import read_json, size_of, sync_file, writing
+from rlhub.core.files import in_words, read_json, size_of, sync_file, writing
 from rlhub.core.folder import checked_name, default_names, find_run, handle, is_run, make_run_folder, runs_folder
 from rlhub.core.progress import Progress, progress
 from rlhub.core.recording import Recording, recording
@@ -279,7 +279,7 @@ class Run:
     def _warn_of_full_disk(self, needed: int) -> None:
         free = shutil.disk_usage(self.folder).free
         if free < needed and not self._warned:
-            _log.warning("the disk of %s has %d MiB left and its next checkpoint needs %d MiB", self.folder, free >> 20, needed >> 20)
+            _log.warning("the disk of %s has %s left and its next checkpoint needs %s", self.folder, in_words(free), in_words(needed))
             self._warned = True
 
     @property

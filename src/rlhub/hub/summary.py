@@ -69,12 +69,3 @@ def age(moment: float | None) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def size(count: int) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count = count / 1024  # type: ignore[assignment]
-    return f"{count:.1f} GiB"

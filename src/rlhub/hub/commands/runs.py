@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import read_json
+from rlhub.core.files import in_words, read_json
 from rlhub.core.folder import find_run, handle, list_runs, runs_folder
 from rlhub.core.progress import clock, metrics_line
 from rlhub.hub.options import near, parse
-from rlhub.hub.summary import COLOURS, age, size, summary
+from rlhub.hub.summary import COLOURS, age, summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def _table(told: list[dict[str, Any]], root: Path) -> Table:
             f"[{COLOURS.get(each['status'], 'white')}]{each['status']}[/]",
             escape(metrics_line(each["metrics"], limit=3)),
             age(each["started"]),
-            size(each["bytes"]),
+            in_words(each["bytes"]),
         )
     return table
 
@@ -114,7 +114,7 @@ def _show(folder: Path, *, plot: str | None, as_json: bool) -> int:
     table.add_row("", escape("\n".join(f"{name} = {value!r}" for name, value in config["fields"].items())))
     table.add_row("last metrics", escape(metrics_line(told["metrics"])))
     table.add_row("checkpoints", ", ".join(map(str, told["checkpoints"])) or "none yet")
-    table.add_row("size", size(told["bytes"]))
+    table.add_row("size", in_words(told["bytes"]))
     for execution in record["executions"]:
         table.add_row("executed", escape(_execution(execution)))
     if plot is not None:
@@ -139,5 +139,5 @@ def _execution(execution: dict[str, Any]) -> str:
     return (
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(execution['started']))}{took}, from step {execution['resumed_from']}: "
         f"{execution['status']}\n{execution['command']}\n{code}; {versions}\n"
-        f"{machine['cpu']}, {machine['cores']} cores, {size(machine['memory'])}, {execution['threads']} torch threads"
+        f"{machine['cpu']}, {machine['cores']} cores, {in_words(machine['memory'])}, {execution['threads']} torch threads"
     )
