@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -41,12 +42,13 @@ def learnt(cell: Cell) -> dict[str, Any]:
         seconds += took
         points = curve(read_metrics(run.folder))
         for place, seed in enumerate(run.seeds):
-            found = evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes)
+            returns = evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes).returns
             seeds.append(
                 {
                     "seed": seed,
-                    "score": sum(found.returns) / len(found.returns),
-                    "returns": [round(value, 3) for value in found.returns],
+                    "score": mean(returns),
+                    "returns": [round(value, 3) for value in returns],
+                    **({"drawn_score": mean(drawn_returns(run, seed, cell))} if cell.drawn else {}),
                     "seconds_of_its_batch": took,
                     "curve": [[point["step"], round(point["by_seed"][place], 3)] for point in points],
                 }
@@ -66,6 +68,11 @@ def learnt(cell: Cell) -> dict[str, Any]:
         "source": cell.source,
         **machine(),
     }
+
+
+def drawn_returns(run: Run, seed: int, cell: Cell) -> list[float]:
+    """A seed's returns with its actions drawn as in training."""
+    return evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes, draw=True).returns
 
 
 def bouts(system: Any, seeds: int) -> list[tuple[int, int]]:

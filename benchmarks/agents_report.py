@@ -32,9 +32,9 @@ def results() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
-def score(result: dict[str, Any]) -> tuple[float, float, float]:
+def score(result: dict[str, Any], which: str = "score") -> tuple[float, float, float]:
     """The interquartile mean of the seeds' scores and its 95% interval from a stratified bootstrap over them."""
-    scores = torch.tensor([[seed["score"] for seed in result["seeds"]]], dtype=torch.float64)
+    scores = torch.tensor([[seed[which] for seed in result["seeds"]]], dtype=torch.float64)
     low, high = stratified_bootstrap_interval(scores, generator=generator(0, result["name"]))
     return float(interquartile_mean(scores.flatten())), low, high
 
@@ -55,11 +55,18 @@ def row(result: dict[str, Any], why: dict[str, str]) -> str:
     """A line of the table."""
     value, low, high = score(result)
     reference = "" if result["reference"] is None else f"{result['reference'][0]:g} ({result['reference'][1]:,}) {result['source']}"
-    note = "; ".join(part for part in (why.get(result["name"], ""), beside(result["name"])) if part)
+    note = "; ".join(part for part in (why.get(result["name"], ""), drawn(result), beside(result["name"])) if part)
     return (
         f"| {result['algorithm']} | {result['settings']['steps']:,} | {len(result['seeds'])} | **{value:.1f}** [{low:.1f}, {high:.1f}] "
         f"| {reference} | {verdict(result)}{f': {note}' if note else ''} | {result['seconds']:.0f} | {result['steps_per_second']:,.0f} |"
     )
+
+
+def drawn(result: dict[str, Any]) -> str:
+    """What the same agents reach with actions drawn from their policies, where that was measured."""
+    if "drawn_score" not in result["seeds"][0]:
+        return ""
+    return "with actions drawn as in training {:.1f} [{:.1f}, {:.1f}]".format(*score(result, "drawn_score"))
 
 
 def beside(name: str) -> str:
