@@ -24,14 +24,16 @@ def toy_policy(model: PreTrainedModel | str = "llama", *, learning_rate: float =
     return Policy(model, toy_tokenizer(pad=pad), optimizer, precision=precision)
 
 
-def toy_scorer(family: str = "llama", *, outputs: int = 1) -> Scorer:
+def toy_scorer(family: PreTrainedModel | str = "llama", *, outputs: int = 1, pad: str = "w0") -> Scorer:
     """A scorer of a family, of answers or (with two outputs) of steps, trained by plain gradient descent."""
     kind = Scorer if outputs == 1 else StepScorer
-    config = tiny_random(family).config
+    config = (tiny_random(family) if isinstance(family, str) else family).config
     config.num_labels, config.pad_token_id = outputs, 0
     torch.manual_seed(0)
     model = kind.kind.from_config(config).eval()
-    return kind(model, toy_tokenizer(), torch.optim.SGD(model.parameters(), lr=1.0), precision="fp32")
+    # Not before: a model that is made with a padding token begins with zeros for its embedding.
+    model.config.pad_token_id = int(pad[1:])
+    return kind(model, toy_tokenizer(pad=pad), torch.optim.SGD(model.parameters(), lr=1.0), precision="fp32")
 
 
 def toy_groups(prompts: int = 4, group: int = 2, *, seed: int = 0, longest: int = 6) -> list[Group]:

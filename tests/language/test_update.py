@@ -6,18 +6,23 @@ from functools import partial
 import pytest
 import torch
 from families import tiny_random
-from policies import parameters_after, toy_groups, toy_policy
+from policies import parameters_after, toy_groups, toy_policy, toy_scorer
 
-from rlhub.language import logprobs
+from rlhub.language import hidden, logprobs, shared_trunk
 from rlhub.language.dpo import DPO
 from rlhub.language.grpo import GRPO
 from rlhub.language.kto import KTO
 from rlhub.language.losses import policy_normaliser
 from rlhub.language.orpo import ORPO
+from rlhub.language.ppo_rlhf import PPORLHF
+from rlhub.language.process_reward import ProcessReward
 from rlhub.language.reinforce_plus_plus import ReinforcePlusPlus
+from rlhub.language.reward_model import RewardModel
 from rlhub.language.rloo import RLOO
 from rlhub.language.rows import Group, completion_mask
+from rlhub.language.scorer import read_head
 from rlhub.language.sft import imitation
+from rlhub.language.shared_trunk import TwoHeaded
 from rlhub.language.simpo import SimPO
 from rlhub.language.update import optimise, scheduled, score_all
 
@@ -77,7 +82,53 @@ def sampled(policy, system, advantages, groups=GROUPS, **step):
     )
 
 
+def ppo(policy, groups=GROUPS, **step):
+    """The policy's half of an update, or of two heads on one trunk all of it."""
+    shared = isinstance(policy, TwoHeaded)
+    columns = {"old": (score_all(policy, groups).logprobs + noise(1)) * MASK, "advantages": noise(2, 1.0) * MASK}
+    columns |= {"imitation": torch.zeros(COMPLETIONS)}
+    columns |= {"values": noise(3) * MASK, "returns": noise(4) * MASK} if shared else {}
+    system = PPORLHF(value_model="shared") if shared else PPORLHF()
+    told = {"objective": system.joint_objective, "read": policy.read} if shared else {"objective": system.objective}
+    objective = told.pop("objective")
+    settings = {"normaliser": float(LENGTHS.sum()), "learning_rate": 1.0, "max_norm": 0.0}
+    return optimise(policy, groups, objective, columns=columns, **settings, **told, **step)
+
+
+def values(scorer, groups=GROUPS, **step):
+    columns = {"values": noise(3) * MASK, "returns": noise(4) * MASK}
+    objective, settings = PPORLHF().value_objective, {"normaliser": float(LENGTHS.sum()), "learning_rate": 1.0, "max_norm": 0.0}
+    return optimise(scorer, groups, objective, columns=columns, read=read_head, **settings, **step)
+
+
+def ranks(scorer, groups=GROUPS, **step):
+    counts = torch.tensor([len(group.completions) for group in groups])
+    columns = {"scores": torch.arange(COMPLETIONS) % 3 + 0.5, "prompts": torch.arange(len(groups)).repeat_interleave(counts)}
+    objective = RewardModel(margin=0.5, centring=0.1).objective
+    settings = {"normaliser": float(len(groups)), "learning_rate": 1.0, "max_norm": 0.0}
+    return optimise(scorer, groups, objective, columns=columns, read=read_head, **settings, **step)
+
+
+def steps_judged(scorer, groups=GROUPS, **step):
+    labels = torch.where(MASK & (torch.arange(MASK.shape[1]) % 2 == 0), noise(5).sigmoid(), torch.nan)
+    settings = {"normaliser": float(labels.isfinite().sum()), "learning_rate": 1.0, "max_norm": 0.0}
+    return optimise(scorer, groups, ProcessReward().objective, columns={"labels": labels}, read=read_head, **settings, **step)
+
+
+def two_headed(model="llama", **settings):
+    policy = TwoHeaded(toy_policy(model, **settings))
+    torch.nn.init.normal_(policy.value_head.weight, std=0.3, generator=torch.Generator().manual_seed(7))
+    return policy
+
+
+MAKERS = {"shared trunk": two_headed} | dict.fromkeys(("value model", "reward model"), toy_scorer)
+MAKERS |= {"process reward": partial(toy_scorer, outputs=2)}
 SIGNALS = {
+    "ppo": ppo,
+    "shared trunk": ppo,
+    "value model": values,
+    "reward model": ranks,
+    "process reward": steps_judged,
     "sft": sft,
     "dpo": partial(dpo, loss="sigmoid", smoothing=0.0),
     "cdpo": partial(dpo, loss="sigmoid", smoothing=0.2),
@@ -94,7 +145,7 @@ SIGNALS = {
 
 def step_of(signal, policy=None, **step):
     """A step's metrics and its gradient: plain descent with rate 1 moves the parameters by just that."""
-    policy = policy or toy_policy()
+    policy = policy or MAKERS.get(signal, toy_policy)()
     before = parameters_after(policy)
     metrics = SIGNALS[signal](policy, **step)
     return metrics, before - parameters_after(policy)
@@ -118,8 +169,11 @@ def test_micro_batches_change_nothing(signal, micro_tokens):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_neither_sharing_the_prompt_nor_the_side_of_padding_changes_anything(signal, side, monkeypatch):
     packed = step_of(signal)
+    monkeypatch.setattr(hidden, "follows_layouts", lambda model: False)
+    monkeypatch.setattr(shared_trunk, "shares_prompts", lambda model: False)
     monkeypatch.setattr(logprobs, "shares_prompts", lambda model: False)
     monkeypatch.setattr(logprobs, "score_separately", partial(logprobs.score_separately, padding_side=side))
+    monkeypatch.setattr(hidden, "lay", partial(hidden.lay, padding_side=side))
     assert_same(packed, step_of(signal))
 
 
@@ -127,7 +181,9 @@ def test_neither_sharing_the_prompt_nor_the_side_of_padding_changes_anything(sig
 def test_a_pad_token_that_is_the_end_token_changes_nothing(signal):
     other = tiny_random("llama")
     other.config.pad_token_id = other.config.eos_token_id
-    assert_same(step_of(signal), step_of(signal, policy=toy_policy(other, pad="w2")))
+    other = MAKERS.get(signal, toy_policy)(other, pad="w2")
+    assert other.tokenizer.pad_token_id == other.tokenizer.eos_token_id == 2
+    assert_same(step_of(signal), step_of(signal, policy=other))
 
 
 @pytest.mark.parametrize("signal", ["sft", "grpo", "dapo"])

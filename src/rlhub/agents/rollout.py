@@ -165,7 +165,7 @@ class Batch:
         whole = self.memory.shape[1] if recurrent else self.rows
         for epoch in range(epochs):
             orders = [torch.randperm(whole, generator=generator(seed, "minibatches", epoch, step)) for seed in seeds]
-            for share in torch.stack(orders).chunk(count, 1):
+            for share in torch.stack(orders).tensor_split(count, 1):
                 yield self.of_environments(share) if recurrent else self.select(share)
 
     def select(self, rows: Int[Tensor, "seeds chosen"]) -> "Batch":
