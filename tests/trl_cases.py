@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from families import tiny_random, tiny_tokenizer
-from policies import toy_groups
+from policies import toy_groups, toy_scorer
 
 from rlhub.language.dpo import DPO
 from rlhub.language.grpo import GRPO
@@ -18,8 +18,10 @@ from rlhub.language.losses import policy_normaliser
 from rlhub.language.model import Policy
 from rlhub.language.pairs import mean_logprobs
 from rlhub.language.preference_losses import orpo_loss
+from rlhub.language.reward_model import RewardModel
 from rlhub.language.rloo import RLOO
 from rlhub.language.rows import Group, completion_mask
+from rlhub.language.scorer import read_head
 from rlhub.language.sft import imitation
 from rlhub.language.simpo import SimPO
 
@@ -36,6 +38,14 @@ DPO_CASES = {
     "cdpo": {"label_smoothing": 0.1},
     "robust": {"loss": "robust", "label_smoothing": 0.1},
 }
+REWARD_CASES = {
+    "reward": {},
+    "reward margin": {"margin": 1.0},
+    "reward centring": {"centring": 0.3},
+    "reward both": {"margin": 1.0, "centring": 0.3},
+}
+LEADS = (0.5, 2.0, 1.0, 0.25)
+"""By how much the first of each prompt's answers is said to be better."""
 ADVANTAGES = torch.linspace(-1.4, 1.1, len(SEQUENCES))
 GRPO_CASES = {
     "grpo": {"aggregation": "grpo", "clip_low": 0.2, "clip_high": 0.2},
@@ -78,6 +88,7 @@ def ours() -> dict[str, float]:
         losses["simpo"] = SimPO(beta=BETA, margin=MARGIN).objective(scored).loss / len(GROUPS)
         losses["orpo"] = orpo_loss(*mean_logprobs(scored)).mean()
         losses["kto"] = our_kto(policy, reference)
+        losses |= our_rewards()
         losses["rloo"] = RLOO().objective(scored, old=old, advantages=ADVANTAGES).loss / len(SEQUENCES)
         for name, options in GRPO_CASES.items():
             normaliser = policy_normaliser(LENGTHS.float(), options["aggregation"], MAX_NEW_TOKENS)
@@ -86,6 +97,14 @@ def ours() -> dict[str, float]:
                 terms = system.objective(scored, advantages=ADVANTAGES, counted=MASK, old=old, reference=ref if kl else None)
                 losses[f"{name} kl={kl} corrected={corrected}"] = terms.loss / normaliser
     return {name: float(loss) for name, loss in losses.items()}
+
+
+def our_rewards() -> dict[str, torch.Tensor]:
+    """Reward models on the pairs, the first of each the better one."""
+    outputs = read_head(toy_scorer().bare, GROUPS)
+    prompts = torch.arange(len(GROUPS)).repeat_interleave(2)
+    columns = {"scores": torch.tensor([score for lead in LEADS for score in (lead, 0.0)]), "prompts": prompts}
+    return {name: RewardModel(**options).objective(outputs, **columns).loss / len(GROUPS) for name, options in REWARD_CASES.items()}
 
 
 def our_kto(policy: Any, reference: Any) -> torch.Tensor:
@@ -103,7 +122,8 @@ def our_kto(policy: Any, reference: Any) -> torch.Tensor:
 
 def theirs(folder: str) -> dict[str, float]:
     """TRL's losses, by case; its trainers want a folder."""
-    return {"sft": trl_sft(folder), **trl_dpo(folder), **trl_pairs(), "kto": trl_kto(folder), "rloo": trl_rloo(folder), **trl_grpo(folder)}
+    alone = {"sft": trl_sft(folder), "kto": trl_kto(folder), "rloo": trl_rloo(folder)}
+    return alone | trl_dpo(folder) | trl_pairs() | trl_rewards(folder) | trl_grpo(folder)
 
 
 def settings(folder: str) -> dict[str, Any]:
@@ -157,7 +177,10 @@ def trl_dpo(folder: str) -> dict[str, float]:
 
 
 def trl_pairs() -> dict[str, float]:
-    """TRL's SimPO and the odds ratio part of its ORPO, whose loss functions look at nothing of their trainers but some settings."""
+    """TRL's SimPO and the odds ratio part of its ORPO, whose loss functions look at nothing of their trainers but some settings.
+
+    The other part of its ORPO imitates the prompt as well as the answer, which the paper's (Hong et al. 2024, Eq. 2) and ours don't.
+    """
     from trl.experimental.cpo import CPOTrainer
     from trl.experimental.orpo import ORPOTrainer
 
@@ -167,6 +190,27 @@ def trl_pairs() -> dict[str, float]:
     simple = SimpleNamespace(**shared, alpha=0.0, loss_type="simpo", simpo_gamma=MARGIN, label_smoothing=0.0)
     odds = ORPOTrainer.odds_ratio_loss(SimpleNamespace(**shared), chosen, rejected)[0]
     return {"simpo": float(CPOTrainer.cpo_loss(simple, chosen, rejected)[0].mean()), "orpo": float(-odds.mean() / BETA)}
+
+
+def trl_rewards(folder: str) -> dict[str, float]:
+    """TRL's reward trainer on the pairs."""
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer
+
+    losses = {}
+    for name, options in REWARD_CASES.items():
+        rows = [
+            {"chosen_ids": group.prompt + group.completions[0], "rejected_ids": group.prompt + group.completions[1]}
+            | ({"margin": lead} if "margin" in options else {})
+            for group, lead in zip(GROUPS, LEADS, strict=True)
+        ]
+        config = RewardConfig(**settings(folder), center_rewards_coefficient=options.get("centring"), max_length=None)
+        data = Dataset.from_list([{"prompt": "w5", "chosen": "w6", "rejected": "w7"}])
+        trainer = RewardTrainer(model=toy_scorer().model, args=config, train_dataset=data, processing_class=tiny_tokenizer())
+        trainer.model.eval()
+        with torch.no_grad():
+            losses[name] = float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)))
+    return losses
 
 
 def trl_kto(folder: str) -> float:
