@@ -122,6 +122,21 @@ def test_what_is_good_is_collected(tmp_path):
     assert len({row["prompt"] for row in rows}) == len(rows)
 
 
+def test_other_answers_are_imitated_beside_and_the_last_reward_is_its_own(tmp_path):
+    others = tmp_path / "others.jsonl"
+    others.write_text("".join(json.dumps({"prompt": f"Say {word}.", "answer": f" {word}."}) + "\n" for word in ("yes", "no", "so")))
+    run = rlhub.train(
+        small(beside=str(others), everything=str(others), everything_reward="exact_match"), seed=0, runs=tmp_path / "runs", name="whole"
+    )
+    rows = [json.loads(line) for line in (run.folder / "stages" / "collect" / "samples.jsonl").read_text().splitlines()]
+    added = [row for row in rows if row["prompt"].startswith("Say ")]
+    assert len(added) == round((len(rows) - len(added)) / 3) > 0
+    fields = json.loads((run.folder / "stages" / "align" / "config.json").read_text())["fields"]
+    assert (fields["task"], fields["reward"]) == (str(others), "exact_match")
+    with pytest.raises(UserError, match="one stage"):
+        R1(zero=True, everything_reward="task")
+
+
 def small(**settings):
     counts = {"cold_steps": 3, "rl_steps": 1, "collect_steps": 1, "sft_steps": 2, "prompts": 8, "group": 4, "max_new_tokens": 4}
     return R1(model="tiny", task="facts:capitals", reward="task", learning_rate=3e-4, **counts, **settings)

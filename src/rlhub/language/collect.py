@@ -13,7 +13,7 @@ from rlhub.language.judged import describe, rewards_of
 from rlhub.language.model import Policy, load_policy
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.stages import Rows
-from rlhub.language.task import Task, load_task
+from rlhub.language.task import Task, load_task, require_answer
 
 SAMPLES = "samples.jsonl"
 
@@ -31,6 +31,8 @@ class Collect:
         prompts: prompts in one step.
         group: answers per prompt.
         keep: most answers that are kept of a prompt.
+        beside: a task whose worked answers are added in the end, for what the model should not unlearn; none by default.
+        beside_share: how many of those for each row that was kept; 1/3 is DeepSeek-R1's 200,000 beside 600,000 (Sec. 2.3.3).
         max_new_tokens: longest answer, in tokens.
         temperature: answers are sampled at.
     """
@@ -42,16 +44,19 @@ class Collect:
     prompts: int = 32
     group: int = 4
     keep: int = 1
+    beside: str = ""
+    beside_share: float = 1 / 3
     max_new_tokens: int = 96
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what can't be collected with."""
-        check_fields(self, at_least={1: "steps prompts group keep max_new_tokens", 0: "temperature"})
+        check_fields(self, at_least={1: "steps prompts group keep max_new_tokens", 0: "temperature beside_share"})
 
     def train(self, run: Run) -> None:
         """Collect in a run."""
         task = load_task(self.task, seed=run.seed, reward=self.reward)
+        beside = load_task(self.beside, seed=run.seed) if self.beside else None
         policy = load_policy(self.model, learning_rate=0.0)
         made = Rows(run, SAMPLES)
 
@@ -68,6 +73,9 @@ class Collect:
                     f"no answer of {self.model} to {self.task} is right by {self.reward}, so there is nothing to imitate: begin from a "
                     "model that is trained further, or sample more (prompts, group)"
                 )
+            if step == self.steps and beside is not None:
+                examples = beside.sample(round(self.beside_share * len(made.rows)), step=1, seed=run.seed)
+                made.add([{"prompt": example.prompt, "answer": require_answer(example)} for example in examples])
             run.log(step, rows=len(made.rows), **measures, **describe(drawn, rewards), tokens=int(drawn.mask.sum()))
 
     def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:

@@ -26,7 +26,10 @@ class R1:
         task: a task that asks for a thought in tags, as in `reasoning-gym:chain_sum?think=true`; its worked solutions are the cold start.
         zero: only reinforcement learning, from the starting model as it is (R1-Zero).
         cold_start: a file of prompts and worked answers to begin with, in place of the task's.
+        beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three; none by default.
         everything: a task of all kinds of prompts for the last reinforcement; by default the task.
+        everything_reward: of the last reinforcement, as in `reward-model:RUN`; by default as of the others, or where `everything` names a
+            task, that task's own.
         student: a smaller model to be taught in the end; none by default.
         reward: of the reinforcement: the task's own score, the form, and the language of the thought.
         cold_steps: optimisation steps of the cold start.
@@ -46,7 +49,9 @@ class R1:
     task: str = "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=2"
     zero: bool = False
     cold_start: str = ""
+    beside: str = ""
     everything: str = ""
+    everything_reward: str = ""
     student: str = ""
     reward: str = "task+0.2*format+0.1*language"
     cold_steps: int = 40
@@ -65,8 +70,8 @@ class R1:
         """Refuse what can't be trained with."""
         counts = "cold_steps rl_steps collect_steps sft_steps prompts max_new_tokens"
         check_fields(self, at_least={1: counts, 2: "group", 0: "learning_rate rl_learning_rate kl reference_every"})
-        if self.zero and (self.cold_start or self.student or self.everything):
-            raise UserError("R1-Zero has one stage: it takes no cold_start, no everything and no student")
+        if self.zero and (self.cold_start or self.beside or self.everything or self.everything_reward or self.student):
+            raise UserError("R1-Zero has one stage: it takes no cold_start, beside, everything, everything_reward or student")
 
     def train(self, run: Run) -> None:
         """Train all stages in a run."""
@@ -103,10 +108,11 @@ class R1:
             case "reason":
                 return GRPO(model=self.model if self.zero else stages.folder("cold-start"), task=self.task, **reinforcement)
             case "collect":
-                return Collect(model=stages.folder("reason"), task=self.task, **sampled)
+                return Collect(model=stages.folder("reason"), task=self.task, beside=self.beside, **sampled)
             case "refine":
                 return SFT(model=self.model, task=str(stages.rows("collect", SAMPLES)), steps=self.sft_steps, **imitation)
             case "align":
+                reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.reward)
                 return GRPO(model=stages.folder("refine"), task=self.everything or self.task, **reinforcement)
             case "collect-for-student":
                 return Collect(model=stages.folder("align"), task=self.task, **sampled)
