@@ -10,10 +10,12 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import constitutional
+from rlhub.language import principled
+from rlhub.language.ai_preferences import Compare, Trust, trust_in
 from rlhub.language.constitution import KINDS, Principle, comparing, criticising, load_constitution, revising
-from rlhub.language.constitutional import Compare, Constitutional, Revise
+from rlhub.language.constitutional import Constitutional
 from rlhub.language.ppo_rlhf import PPORLHF
+from rlhub.language.revisions import Revise
 
 SHORT = """
 name = "short"
@@ -52,7 +54,7 @@ class Scripted:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr(constitutional, "load_judge", lambda *_, **__: Scripted())
+    monkeypatch.setattr(principled, "load_judge", lambda *_, **__: Scripted())
 
 
 def test_the_constitution_that_comes_along_is_about_help_honesty_and_harm():
@@ -129,6 +131,46 @@ def test_preferences_near_a_half_can_be_left_out(short, scripted, tmp_path):
         Compare(least=0.5)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_a_judge_is_believed_as_far_as_known_pairs_bear_it_out(temperature):
+    draw = torch.Generator().manual_seed(0)
+    honest = torch.randn(20_000, generator=draw, dtype=torch.float64) * 2
+    right = torch.rand(20_000, generator=draw, dtype=torch.float64) < honest.sigmoid()
+    odds = torch.where(right, honest, -honest)
+    trust = trust_in((odds * temperature).sigmoid().float())
+    assert trust.told["judge_temperature"] == pytest.approx(temperature, rel=0.05)
+    assert trust.told["judge_accuracy"] == pytest.approx(float((odds > 0).double().mean()), abs=1e-6)
+    assert trust.told["held_calibration_error"] < 0.01
+    assert temperature == 1 or trust.told["judge_calibration_error"] > 0.03
+    assert trust.held([0.5, 0.9])[1] == pytest.approx(1 / (1 + (1 / 9) ** trust.scale), abs=1e-6)
+
+
+def test_a_judge_that_is_always_right_is_not_believed_without_limit():
+    trust = trust_in(torch.full((62,), 0.6))
+    assert trust.held([0.6])[0] == pytest.approx(63 / 64, abs=1e-6)
+    assert Trust().held([0.6]) == [0.6]
+
+
+def test_a_judge_that_knows_nothing_is_told():
+    with pytest.raises(UserError, match="finds the better answer in 25% of 4 known pairs"):
+        trust_in(torch.tensor([0.6, 0.4, 0.1, 0.1]))
+
+
+def test_what_a_judge_says_is_scaled_by_what_it_said_of_known_pairs(short, scripted, tmp_path):
+    known = tmp_path / "known.jsonl"
+    pairs = [("longer", "short"), ("very long", "long"), ("ab", "a"), ("b", "bc")]
+    known.write_text("".join(json.dumps({"prompt": "Which?", "chosen": one, "rejected": other}) + "\n" for one, other in pairs))
+    system = Compare(model="tiny", constitution=short, steps=2, batch=4, max_new_tokens=6, known=str(known), known_pairs=4)
+    run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    lines = run.metrics()
+    assert lines[0]["judge_accuracy"] == 0.75
+    assert "judge_accuracy" not in lines[1]
+    rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
+    expected = 1 / (1 + (0.4 / 0.6) ** (1 / lines[0]["judge_temperature"]))
+    assert rows and all(row["probability"] == pytest.approx(expected, abs=1e-4) for row in rows)
+    assert lines[0]["held_calibration_error"] < lines[0]["judge_calibration_error"]
+
+
 def small(short, judge=""):
     return Constitutional(
         model="tiny", constitution=short, judge=judge, batches=1, revisions=1, sft_steps=2, reward_steps=2, rl_steps=1, max_new_tokens=4
@@ -168,6 +210,6 @@ def test_a_constitution_without_prompts_needs_a_task(tmp_path):
     path = tmp_path / "bare.toml"
     path.write_text(SHORT.partition("[prompts]")[0])
     with pytest.raises(UserError, match="no prompts of its own"):
-        constitutional.prompts_of("", load_constitution(str(path)), 0)
-    facts = constitutional.prompts_of("facts:capitals", load_constitution(str(path)), 0)
+        principled.prompts_of("", load_constitution(str(path)), 0)
+    facts = principled.prompts_of("facts:capitals", load_constitution(str(path)), 0)
     assert facts.splits["train"]
