@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,8 +26,9 @@ from rlhub.language.bridges import (
     shortest_chance,
     think,
 )
+from rlhub.language.reading_lessons import lesson, partners, ramble
 from rlhub.language.task import columns_of, load_task
-from rlhub.language.think import Think, make_tokenizer, new_model
+from rlhub.language.think import Think, look_back, make_tokenizer, new_model
 
 BLOCKS = st.integers(1, 5)
 SEEDS = st.integers(0, 2**32)
@@ -186,8 +189,63 @@ def test_the_same_seed_makes_the_same_model_and_another_another():
     assert not one.equal(third)
 
 
+@given(SEEDS, st.integers(2, 11))
+def test_a_lesson_asks_for_every_node_s_partner(seed, pairs):
+    found = partners(pairs, np.random.default_rng(seed), names=22)
+    edges = np.array(found.prompt[len("graph: [") :].split("]")[0].split(), dtype=int).reshape(-1, 2)
+    assert edges.shape == (pairs, 2) and len(set(edges.flatten())) == 2 * pairs
+    partner = {int(one): int(two) for pair in edges for one, two in (pair, pair[::-1])}
+    asked, said = found.said[::2], found.said[1::2]
+    assert sorted(asked) == sorted(partner) and [partner[node] for node in asked] == said
+    assert found.counted == [False, True] * (2 * pairs)
+
+
+@given(SEEDS, st.integers(1, 4))
+def test_a_ramble_goes_along_edges_and_never_turns_round(seed, blocks):
+    found = ramble(blocks, np.random.default_rng(seed), names=2 * (10 * blocks + 1), length=60)
+    edges = np.array(found.prompt[len("graph: [") :].split("]")[0].split(), dtype=int).reshape(-1, 2).tolist()
+    graph = neighbours([(one, two) for one, two in edges])
+    assert len(found.said) == len(found.counted) == 60 and not found.counted[0]
+    assert sum(found.counted) > 30
+    for place in range(1, 60):
+        if found.counted[place]:
+            assert found.said[place] in graph[found.said[place - 1]]
+            assert not found.counted[place - 1] or found.said[place] != found.said[place - 2]
+
+
+def test_lessons_grow_from_few_pairs_to_all_names_and_end_with_rambles():
+    def edges_at(done):
+        return lesson(done, 3, np.random.default_rng(0), names=62, length=20).prompt.split("]")[0].count(" ") // 2
+
+    assert [edges_at(done) for done in (0.0, 0.2, 0.35, 0.59)] == [4, 8, 16, 31]
+    assert edges_at(0.99) in {22, 44, 66}
+
+
+@pytest.mark.parametrize("places", [0, 1, 2, 5])
+def test_a_head_can_begin_by_looking_back(places):
+    model, _ = new_model(1, room=60, seed=0)
+    model.config._attn_implementation = "eager"
+    look_back(model, 3, places)
+    ids = torch.randint(0, 22, (1, 40), generator=torch.Generator().manual_seed(0))
+    weights = model(input_ids=ids, output_attentions=True).attentions[0][0]
+    for head, back in ((0, 1), (1, 1), (2, 2), (3, places)):
+        assert torch.equal(weights[head].argmax(-1)[8:], torch.arange(8 - back, 40 - back))
+
+
+def test_odd_places_are_told_from_even_ones():
+    model, _ = new_model(1, room=60, seed=0)
+    assert model.model.rotary_emb.inv_freq[0] == pytest.approx(math.pi)
+
+
+def test_a_few_lessons_teach_to_read_edges(tmp_path):
+    system = Think(blocks=1, steps=1, lessons=300, batch=32, test_every=1, tested=4, max_new_tokens=24, warmup=10)
+    lines = rlhub.train(system, seed=0, runs=tmp_path).metrics()
+    assert len(lines) == 301
+    assert lines[179]["loss"] < 0.5 < 2 < lines[0]["loss"]
+
+
 def test_it_learns_the_form_of_an_answer_and_says_how_far_it_is(tmp_path):
-    system = Think(blocks=1, chain="shortest", steps=60, batch=32, test_every=60, tested=20, max_new_tokens=24, warmup=10)
+    system = Think(blocks=1, chain="shortest", steps=60, lessons=0, batch=32, test_every=60, tested=20, max_new_tokens=24, warmup=10)
     lines = [json.loads(line) for line in (rlhub.train(system, seed=0, runs=tmp_path).folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
     assert 0 <= lines[-1]["test_evidence"] <= lines[-1]["test_decision"] <= 1
