@@ -8,6 +8,8 @@ from rlhub.language import budget
 from rlhub.language.budget import before_closing, force
 from rlhub.language.model import load_policy
 from rlhub.language.rows import Group
+from rlhub.language.search import Search
+from rlhub.language.task import Example
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +67,14 @@ def test_a_model_thinks_within_its_budget(tiny):
         assert found.tokens <= most * 5 + 4
     with pytest.raises(UserError, match="must not be larger"):
         force(tiny, [1], least=9, most=3)
+
+
+def test_search_holds_a_thought_to_its_budget(tiny, monkeypatch):
+    scripted(monkeypatch, tiny, "ab</think>x", "cd</think>", "42</answer>")
+    search = Search(strategy="forced", least_thought=8, longest_thought=40, waits=1, max_new_tokens=16)
+    found = search(tiny, Example("q", "42", {}))
+    assert found.text == "abWaitcd</think>\n<answer>42</answer>"
+    assert found.tokens == len(ids(tiny, "ab</think>x")) + len(ids(tiny, "cd</think>")) + len(ids(tiny, "42</answer>"))
+    for wrong in ({"least_thought": 9, "longest_thought": 3}, {"waits": -1}, {"longest_thought": 0, "least_thought": 0}):
+        with pytest.raises(UserError, match="a thought of at least"):
+            Search(strategy="forced", **wrong)

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from rlhub.core.errors import UserError
+from rlhub.language.budget import force
 from rlhub.language.model import Policy, encode
 from rlhub.language.process_reward import chances
 from rlhub.language.rewards import extract_answer
@@ -20,7 +21,7 @@ from rlhub.language.scorer import Scorer
 from rlhub.language.steps import Worth, cut, worth
 from rlhub.language.task import Example
 
-Strategy = Literal["single", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"]
+Strategy = Literal["single", "forced", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"]
 Judge = Callable[[Example, Sequence[str]], list[float]]
 """From an example and solutions, or beginnings of them, to what they are worth."""
 
@@ -49,7 +50,7 @@ class Search:
     """How to search.
 
     Attributes:
-        strategy: single (one solution), majority (the commonest answer: self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n
+        strategy: single (one solution), forced (one whose thought is held to a budget: `budget.force`), majority (the commonest answer: self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n
             (the solution worth most), weighted-vote (the answer whose solutions are worth most together), beam (a tree of steps of which
             the best are kept), lookahead (a beam that finishes some steps more before it judges; Snell et al. 2024, arXiv:2408.03314).
         n: solutions, or in a tree solutions that are begun in each round.
@@ -57,8 +58,11 @@ class Search:
         ahead: steps that lookahead goes on before it judges.
         rounds: most steps of a solution in a tree.
         worth: what a solution is worth by its steps: min, prod or last.
-        max_new_tokens: longest solution, and in a tree longest step, in tokens.
+        max_new_tokens: longest solution, in a tree longest step, and of a forced solution longest answer after the thought, in tokens.
         temperature: solutions are sampled at.
+        least_thought: a forced thought that ends before so many tokens is made to go on.
+        longest_thought: a forced thought that has so many tokens is ended.
+        waits: most times that one is made to go on.
     """
 
     strategy: Strategy = "best-of-n"
@@ -69,11 +73,19 @@ class Search:
     worth: Worth = "min"
     max_new_tokens: int = 96
     temperature: float = 0.8
+    least_thought: int = 64
+    longest_thought: int = 256
+    waits: int = 4
 
     def __post_init__(self) -> None:
         """Refuse what can't be searched with."""
         if min(self.n, self.width, self.rounds, self.max_new_tokens) < 1 or self.ahead < 0 or self.temperature < 0:
             raise UserError("n, width, rounds and max_new_tokens must be at least 1, ahead and temperature at least 0")
+        if min(self.least_thought, self.waits) < 0 or self.longest_thought < max(self.least_thought, 1):
+            raise UserError(
+                f"a thought of at least {self.least_thought} and at most {self.longest_thought} tokens that goes on {self.waits} times can't "
+                "be: give numbers from 0 on, the first no larger than the second"
+            )
         if self.strategy in ("beam", "lookahead") and self.n % self.width:
             raise UserError(f"n is {self.n} and width {self.width}: n / width beams are kept, so width must divide n")
 
@@ -99,6 +111,8 @@ class Search:
         if self.strategy in ("beam", "lookahead"):
             assert judge is not None  # noqa: S101  as checked
             return self._tree(policy, example, judge, generator)
+        if self.strategy == "forced":
+            return self._forced(policy, example, generator)
         count = 1 if self.strategy == "single" else self.n
         drawn = complete(
             policy,
@@ -114,6 +128,20 @@ class Search:
         scores = [1.0] * count if self.strategy == "majority" or judge is None else judge(example, texts)
         text = chosen(texts, scores, vote=self.strategy != "best-of-n")
         return Found(text=text, tokens=sum(lengths), candidates=texts, scores=scores, lengths=lengths)
+
+    def _forced(self, policy: Policy, example: Example, generator: torch.Generator | None) -> Found:
+        """One solution whose thought is held to the budget."""
+        one = force(
+            policy,
+            encode(policy.tokenizer, example.prompt),
+            least=self.least_thought,
+            most=self.longest_thought,
+            waits=self.waits,
+            answer_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            generator=generator,
+        )
+        return Found(text=one.text, tokens=one.tokens, candidates=[one.text])
 
     def _tree(self, policy: Policy, example: Example, judge: Judge, generator: torch.Generator | None) -> Found:
         """Beam search over steps: each beam gets `width` next steps, and the best n / width of all are kept."""
