@@ -50,9 +50,10 @@ class Search:
     """How to search.
 
     Attributes:
-        strategy: single (one solution), forced (one whose thought is held to a budget: `budget.force`), majority (the commonest answer: self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n
-            (the solution worth most), weighted-vote (the answer whose solutions are worth most together), beam (a tree of steps of which
-            the best are kept), lookahead (a beam that finishes some steps more before it judges; Snell et al. 2024, arXiv:2408.03314).
+        strategy: single (one solution), forced (one whose thought is held to a budget: `budget.force`), majority (the commonest answer:
+            self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n (the solution worth most), weighted-vote (the answer whose
+            solutions are worth most together), beam (a tree of steps of which the best are kept), lookahead (a beam that finishes some
+            steps more before it judges; Snell et al. 2024, arXiv:2408.03314).
         n: solutions, or in a tree solutions that are begun in each round.
         width: continuations of each beam (M); n / width beams are kept.
         ahead: steps that lookahead goes on before it judges.
@@ -82,10 +83,8 @@ class Search:
         if min(self.n, self.width, self.rounds, self.max_new_tokens) < 1 or self.ahead < 0 or self.temperature < 0:
             raise UserError("n, width, rounds and max_new_tokens must be at least 1, ahead and temperature at least 0")
         if min(self.least_thought, self.waits) < 0 or self.longest_thought < max(self.least_thought, 1):
-            raise UserError(
-                f"a thought of at least {self.least_thought} and at most {self.longest_thought} tokens that goes on {self.waits} times can't "
-                "be: give numbers from 0 on, the first no larger than the second"
-            )
+            wanted = f"of at least {self.least_thought} and at most {self.longest_thought} tokens that goes on {self.waits} times"
+            raise UserError(f"a thought {wanted} can't be: give numbers from 0 on, the first no larger than the second")
         if self.strategy in ("beam", "lookahead") and self.n % self.width:
             raise UserError(f"n is {self.n} and width {self.width}: n / width beams are kept, so width must divide n")
 
