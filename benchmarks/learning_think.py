@@ -1,0 +1,203 @@
+"""Long chains of thought against many short ones: small transformers that find their way through bridge graphs.
+
+    python benchmarks/learning_think.py                  # every seed that has no JSON yet; goes on after a kill
+    python benchmarks/learning_think.py --seeds 1
+    python benchmarks/think_report.py                    # the page and its figures, from the JSON
+
+A transformer learns one kind of chain of thought (Mirtaheri et al. 2025, arXiv:2505.21825, Sec. 4); its answers to questions that it never
+saw are drawn at temperature 1, and best-of-n and majority are counted on them beside the closed forms. What had learnt paths, which a
+random walker finds now and then, goes on by four rounds of expert iteration, and by GRPO, rewarded for evidence alone.
+"""
+
+import argparse
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import RESULTS, machine
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+import rlhub
+from rlhub.core.progress import use_plain_lines
+from rlhub.core.seeding import generator
+from rlhub.language.bridges import decides, is_evidence, read
+from rlhub.language.expert_iteration import ExpertIteration
+from rlhub.language.grpo import GRPO
+from rlhub.language.model import load_policy
+from rlhub.language.rollout import Rollout, generate
+from rlhub.language.task import Task, load_task
+from rlhub.language.think import Think
+
+Answers = Float[Tensor, "questions answers"]
+OUTPUT = RESULTS / "think"
+RUNS = Path(__file__).parent / "runs" / "think"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is trained and measured.
+
+    Attributes:
+        blocks: of the graphs (d).
+        chains: kinds of chain of thought, the one that goes on by reinforcement first.
+        learning: fields of `Think`.
+        expert: fields of `ExpertIteration`.
+        grpo: fields of `GRPO`.
+        questions: questions of the test split that are answered.
+        answers: answers to each.
+        sizes: n of best-of-n and of majorities.
+        shown: questions of the training split whose chains are measured.
+        room: longest answer, in tokens.
+    """
+
+    blocks: int = 3
+    chains: tuple[str, ...] = ("path", "dfs", "shortest")
+    learning: dict[str, Any] = field(default_factory=dict)
+    expert: dict[str, Any] = field(default_factory=dict)
+    grpo: dict[str, Any] = field(default_factory=dict)
+    questions: int = 300
+    answers: int = 32
+    sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    shown: int = 2000
+    room: int = 96
+
+
+WHOLE = Setting(
+    learning={"lessons": 1200, "steps": 1500, "test_every": 500, "tested": 100},
+    expert={"rounds": 4, "steps": 100, "prompts": 512, "group": 8, "batch": 32, "learning_rate": 3e-4, "schedule": "cosine"},
+    grpo={"steps": 80, "prompts": 32, "group": 16, "learning_rate": 1e-4},
+)
+SMOKE = Setting(
+    blocks=1,
+    chains=("path", "shortest"),
+    learning={"lessons": 200, "steps": 100, "test_every": 100, "tested": 4},
+    expert={"rounds": 2, "steps": 2, "prompts": 64, "group": 4, "batch": 8, "learning_rate": 3e-4},
+    grpo={"steps": 2, "prompts": 4, "group": 4, "learning_rate": 1e-4},
+    questions=8,
+    answers=4,
+    sizes=(1, 2, 4),
+    shown=20,
+    room=32,
+)
+SETTINGS = {"whole": WHOLE, "smoke": SMOKE}
+
+
+def measured(setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
+    """One seed: what each kind of chain can do, and what reinforcement makes of the first."""
+    found: dict[str, Any] = {"chains": {}}
+    for chain in setting.chains:
+        task = load_task(f"bridges:{setting.blocks}?chain={chain}", seed=seed)
+        system = Think(blocks=setting.blocks, chain=chain, max_new_tokens=setting.room, **setting.learning)
+        run = rlhub.train(system, seed=seed, runs=folder, name=chain)
+        lengths = [len(read(example.answer or "").walk) for example in task.split("train")[: setting.shown]]
+        told = {"shown": {"mean": sum(lengths) / len(lengths), "longest": max(lengths)}, **answered(setting, str(run.folder), task, seed)}
+        found["chains"][chain] = told
+        print(f"seed {seed}, {chain}: {sentence(told)}", flush=True)
+        if chain == setting.chains[0]:
+            found |= reinforced(setting, str(run.folder), task, seed, folder)
+    return {"setting": as_json(setting), "seed": seed, **found, **machine()}
+
+
+def reinforced(setting: Setting, model: str, task: Task, seed: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What rounds of expert iteration, and GRPO, make of a model."""
+    each = setting.expert["steps"]
+    rounds = [each * (turn + 1) for turn in range(setting.expert["rounds"])]
+    told: dict[str, list[dict[str, Any]]] = {}
+    settings = {"model": model, "task": task.name, "max_new_tokens": setting.room, "precision": "fp32"}
+    last = setting.grpo["steps"]
+    plans: dict[str, tuple[Any, list[int]]] = {
+        "expert": (ExpertIteration(**settings, **setting.expert), rounds),
+        "grpo": (GRPO(**settings, **setting.grpo), sorted({math.ceil(last * part / 4) for part in range(1, 5)})),
+    }
+    for name, (system, steps) in plans.items():
+        run = rlhub.train(system, seed=seed, runs=folder, name=name, keep=tuple(steps))
+        told[name] = [{"step": step} | answered(setting, f"{run.folder}@{step}", task, seed) for step in steps]
+        for point in told[name]:
+            print(f"seed {seed}, {name} after {point['step']} steps: {sentence(point)}", flush=True)
+    return told
+
+
+def answered(setting: Setting, model: str, task: Task, seed: int) -> dict[str, Any]:
+    """How a model answers the test split's questions at temperature 1, one by one and many together."""
+    policy = load_policy(model, learning_rate=0.0, precision="fp32")
+    examples = list(task.split("test")[: setting.questions])
+    drawn = generate(
+        policy,
+        examples,
+        group=setting.answers,
+        max_new_tokens=setting.room,
+        temperature=1.0,
+        generator=generator(seed, "answers", setting.blocks),
+    )
+    evidence, right, walks = judged(drawn)
+    return {
+        "evidence": float(evidence.float().mean()),
+        "decision": float(right.mean()),
+        "walk": float(walks.mean()),
+        "longest_walk": int(walks.max()),
+        "tokens": float(drawn.lengths.float().mean()),
+        "best_of": [float(best_of(evidence, size).mean()) for size in setting.sizes],
+        "majority": [float(majority(right, size, seed).mean()) for size in setting.sizes],
+    }
+
+
+def judged(drawn: Rollout) -> tuple[Bool[Tensor, "questions answers"], Answers, Answers]:
+    """Of every answer: whether its walk is evidence, whether it decides rightly (half so where it doesn't decide), and its walk's nodes."""
+    rows = []
+    for example, texts in zip(drawn.examples, drawn.texts, strict=True):
+        columns = example.columns
+        for text in texts:
+            given = read(text)
+            wrong = decides(given, columns["other"])
+            right = 1.0 if decides(given, columns["target"]) else 0.0 if wrong else 0.5
+            shows = is_evidence(given.walk, columns["edges"], columns["start"], columns["target"])
+            rows.append([float(shows), right, float(len(given.walk))])
+    evidence, right, walks = torch.tensor(rows).view(len(drawn.examples), -1, 3).unbind(2)
+    return evidence > 0, right, walks
+
+
+def best_of(evidence: Bool[Tensor, "questions answers"], size: int) -> Float[Tensor, " questions"]:
+    """The chance to decide rightly by any of so many of the answers that is evidence, or else by a coin, over all choices of them."""
+    count = evidence.shape[1]
+    none = torch.tensor([math.comb(count - shown, size) / math.comb(count, size) for shown in evidence.sum(1).tolist()])
+    return 1 - none / 2
+
+
+def majority(right: Answers, size: int, seed: int, draws: int = 200) -> Float[Tensor, " questions"]:
+    """The chance that most of so many of the answers decide rightly, a tie broken by a coin, over draws of them without replacement."""
+    order = torch.rand(draws, *right.shape, generator=generator(seed, "majority", size)).argsort(-1)[..., :size]
+    votes = right.expand(draws, -1, -1).gather(2, order).sub(0.5).sum(-1)
+    return ((votes.sign() + 1) / 2).mean(0)
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """A line for whoever waits."""
+    return f"evidence {told['evidence']:.3f}, decision {told['decision']:.3f}, walk of {told['walk']:.1f} nodes"
+
+
+def as_json(setting: Setting) -> dict[str, Any]:
+    """A setting as JSON gives it back."""
+    return dict(json.loads(json.dumps(asdict(setting))))
+
+
+if __name__ == "__main__":
+    words = argparse.ArgumentParser()
+    words.add_argument("setting", choices=list(SETTINGS), nargs="?", default="whole")
+    words.add_argument("--seeds", type=int, default=3)
+    asked = words.parse_args()
+    use_plain_lines(True)
+    setting = SETTINGS[asked.setting]
+    for seed in range(asked.seeds):
+        path = OUTPUT / asked.setting / f"seed{seed}.json"
+        if path.exists() and json.loads(path.read_text())["setting"] == as_json(setting):
+            continue
+        folder = RUNS / asked.setting / f"seed{seed}"
+        result = measured(setting, seed, folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        shutil.rmtree(folder)

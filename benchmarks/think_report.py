@@ -1,0 +1,192 @@
+"""Writes docs/think.md and its figures from benchmarks/results/think: `python benchmarks/think_report.py`.
+
+With `--check` nothing is written, and the exit code says whether the page says what the JSON says.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from over_optimisation_report import spread
+from plotly.subplots import make_subplots
+
+from rlhub.language.bridges import best_of, majority, path_chance, shortest_chance
+from rlhub.lens.figures.style import colour_of, styled, transparent, write_images
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think/whole", ROOT / "docs/think.md", ROOT / "docs/think"
+WALKERS = {"path": path_chance, "shortest": shortest_chance}
+"""Chains that a walker who can't look ahead happens on, and how often."""
+PAPER = {"path": 0.21, "expert": 0.92}
+WAYS = {"expert": "expert iteration", "grpo": "GRPO"}
+
+
+def results() -> list[dict[str, Any]]:
+    """Every seed that was measured."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
+
+
+def mean(values: list[float]) -> float:
+    """Of seeds."""
+    return sum(values) / len(values)
+
+
+def together(seeds: list[dict[str, Any]]) -> go.Figure:
+    """Best-of-n and majority by how many answers, with the closed forms; and by how many tokens they take."""
+    sizes = seeds[0]["setting"]["sizes"]
+    titles = ["best of n: any answer that is evidence, else a coin", "majority of n decisions", "best of n at equal tokens"]
+    drawn = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.06, shared_yaxes=True)
+    for place, chain in enumerate(seeds[0]["setting"]["chains"]):
+        colour = colour_of(chain, place)
+        found = [seed["chains"][chain] for seed in seeds]
+        tokens = [size * mean([each["tokens"] for each in found]) for size in sizes]
+        forms = {
+            1: [best_of(mean([each["evidence"] for each in found]), size) for size in sizes],
+            2: [majority(mean([each["decision"] for each in found]), size) for size in sizes],
+        }
+        for column, which, x in ((1, "best_of", sizes), (2, "majority", sizes), (3, "best_of", tokens)):
+            for number, each in enumerate(found):
+                drawn.add_trace(
+                    go.Scatter(
+                        x=x,
+                        y=each[which],
+                        mode="lines+markers",
+                        name=chain,
+                        legendgroup=chain,
+                        line={"color": transparent(colour, 0.6), "width": 1},
+                        marker={"size": 5, "color": colour},
+                        showlegend=number == 0 and column == 1,
+                    ),
+                    row=1,
+                    col=column,
+                )
+            if column in forms:
+                line = {"color": colour, "dash": "dot", "width": 2}
+                drawn.add_trace(go.Scatter(x=x, y=forms[column], mode="lines", line=line, showlegend=False, name=chain), row=1, col=column)
+    drawn.update_xaxes(type="log", title_text="answers (log scale)", tickvals=sizes)
+    drawn.update_xaxes(type="log", title_text="tokens of all answers to a question (log scale)", tickvals=None, row=1, col=3)
+    drawn.update_yaxes(title_text="share of right decisions", row=1, col=1)
+    note = f"Bridge({seeds[0]['setting']['blocks']}), lines: {len(seeds)} seeds; dotted: closed forms at the seeds' mean chance"
+    styled(drawn, title=f"Many answers together<br><sup>{note}</sup>", width=1200, height=480)
+    drawn.update_annotations(font_size=13)
+    return drawn
+
+
+def growing(seeds: list[dict[str, Any]]) -> go.Figure:
+    """Evidence and the walk's length over rounds of expert iteration and over GRPO."""
+    first = seeds[0]["setting"]["chains"][0]
+    drawn = make_subplots(1, 2, subplot_titles=["answers that are evidence", "nodes of a walk"], horizontal_spacing=0.1)
+    for place, (way, words) in enumerate(WAYS.items()):
+        colour = colour_of(way, place)
+        for number, seed in enumerate(seeds):
+            points = [seed["chains"][first], *seed[way]]
+            for column, which in ((1, "evidence"), (2, "walk")):
+                drawn.add_trace(
+                    go.Scatter(
+                        x=list(range(len(points))),
+                        y=[point[which] for point in points],
+                        mode="lines+markers",
+                        line={"color": colour, "width": 1.5},
+                        name=words,
+                        legendgroup=way,
+                        showlegend=number == 0 and column == 1,
+                    ),
+                    row=1,
+                    col=column,
+                )
+    longest = max(seed["chains"][first]["shown"]["longest"] for seed in seeds)
+    drawn.add_hline(
+        y=longest,
+        line={"dash": "dot", "color": "#888888"},
+        annotation_text="longest that was shown",
+        annotation_position="bottom right",
+        row=1,
+        col=2,
+    )
+    drawn.update_xaxes(title_text="rounds of expert iteration, quarters of GRPO", dtick=1)
+    drawn.update_yaxes(title_text="share", rangemode="tozero", row=1, col=1)
+    drawn.update_yaxes(title_text="nodes", rangemode="tozero", row=1, col=2)
+    note = f"Bridge({seeds[0]['setting']['blocks']}), a line a seed; 0 is the model that learnt chains of the kind {first}"
+    styled(drawn, title=f"Rewarded for evidence alone<br><sup>{note}</sup>", width=1000, height=440)
+    drawn.update_annotations(font_size=13)
+    return drawn
+
+
+def rows(seeds: list[dict[str, Any]]) -> list[str]:
+    """The tables' lines: each kind of chain, and what reinforcement made of the first."""
+    blocks, chains = seeds[0]["setting"]["blocks"], seeds[0]["setting"]["chains"]
+    told = [
+        "| chain | evidence | a walker's chance | decision | nodes of its walk | nodes shown, longest | tokens an answer |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for chain in chains:
+        found = [seed["chains"][chain] for seed in seeds]
+        walker = f"{WALKERS[chain](blocks):.3f}" if chain in WALKERS else ""
+        columns = [
+            spread([each[which] for each in found], form) for which, form in (("evidence", ".2f"), ("decision", ".2f"), ("walk", ".1f"))
+        ]
+        shown = f"{mean([each['shown']['mean'] for each in found]):.1f}, {max(each['shown']['longest'] for each in found)}"
+        tokens = spread([each["tokens"] for each in found], ".1f")
+        told.append(f"| `{chain}` | {columns[0]} | {walker} | {columns[1]} | {columns[2]} | {shown} | {tokens} |")
+    told += ["", f"| `{chains[0]}`, then | after | evidence | decision | nodes of its walk | longest |", "|---|---|---|---|---|---|"]
+    for way, words in WAYS.items():
+        for number in range(len(seeds[0][way])):
+            found = [seed[way][number] for seed in seeds]
+            columns = [
+                spread([each[which] for each in found], form) for which, form in (("evidence", ".2f"), ("decision", ".2f"), ("walk", ".1f"))
+            ]
+            longest = max(each["longest_walk"] for each in found)
+            told.append(f"| {words} | {found[0]['step']} steps | {' | '.join(columns)} | {longest} |")
+    return told
+
+
+PREFACE = """# Long thoughts or many short ones
+
+Mirtaheri et al. (2025, "Let Me Think!", [arXiv:2505.21825](https://arxiv.org/abs/2505.21825)) ask whether a model should think once and
+long or often and shortly, on a task where it can be proved: which of two nodes can be reached in a graph of bridges. Whoever looks at no
+edge is right half of the time. A chain of thought that is a way to the target is *evidence*, and a walker who can't look ahead happens on
+one with a chance that halves with each further block for any path, 2/3 (1/2)^(d-1), and quarters for the shortest one, 1/3 (1/4)^(d-1).
+So many short answers help as little as their chance is small, while one search with steps back always arrives.
+
+`rlhub train think --blocks 3 --chain path` trains the paper's transformer (4 layers, 4 heads, width 128). The paper takes half a million
+questions and many epochs; here the first layer begins by looking at a token's neighbours, positions tell the first node of an edge from
+the second, and lessons teach to read edges before any question is asked (`rlhub.language.think`), which brings it down to minutes on one
+core.
+
+`python benchmarks/learning_think.py` measures this page's numbers again, and `python benchmarks/think_report.py` writes it from the JSON
+in `benchmarks/results/think/`.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    seeds = results()
+    if not seeds:
+        return PREFACE
+    setting, machine = seeds[0]["setting"], seeds[0]["machine"]
+    return "\n".join(
+        [
+            PREFACE,
+            *rows(seeds),
+            "",
+            f"{len(seeds)} seeds, as mean (lowest to highest); Bridge({setting['blocks']}), {setting['questions']} questions that were never "
+            f"shown, {setting['answers']} answers to each at temperature 1. The paper has evidence {PAPER['path']:.2f} after learning paths "
+            f"and {PAPER['expert']:.2f} after four rounds of expert iteration. {machine['cpu']}, {seeds[0]['torch_threads']} torch thread(s).",
+            "",
+            "![Best-of-n and majority by answers and by tokens](think/together.png)",
+            "",
+            "![Evidence and length over rounds](think/growing.png)",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/think_report.py")
+    PAGE.write_text(page())
+    FIGURES.mkdir(exist_ok=True)
+    if seeds := results():
+        write_images({FIGURES / "together.png": together(seeds), FIGURES / "growing.png": growing(seeds)}, scale=1.5)
