@@ -171,9 +171,10 @@ def page() -> str:
             PREFACE,
             *rows(seeds),
             "",
-            f"{len(seeds)} seeds, as mean (lowest to highest); Bridge({setting['blocks']}), {setting['questions']} questions that were never "
-            f"shown, {setting['answers']} answers to each at temperature 1. The paper has evidence {PAPER['path']:.2f} after learning paths "
-            f"and {PAPER['expert']:.2f} after four rounds of expert iteration. {machine['cpu']}, {seeds[0]['torch_threads']} torch thread(s).",
+            f"{len(seeds)} seeds, as mean (lowest to highest); Bridge({setting['blocks']}), {setting['questions']} questions that were "
+            f"never shown, {setting['answers']} answers to each at temperature 1. The paper has evidence {PAPER['path']:.2f} after "
+            f"learning paths and {PAPER['expert']:.2f} after four rounds of expert iteration. {machine['cpu']}, "
+            f"{seeds[0]['torch_threads']} torch thread(s).",
             "",
             "![Best-of-n and majority by answers and by tokens](think/together.png)",
             "",

@@ -91,7 +91,8 @@ class Run:
         if seeds < 1 or (seeds > 1 and not getattr(system, "trains_several", False)):
             many = f"{type(system).__name__} trains one seed in a run: start one run a seed, with --seed"
             raise UserError(many if seeds > 1 else f"seeds is {seeds}; there is at least 1")
-        steps = getattr(system, "steps", None)
+        # A system whose steps are those of one part of it says how many there are in all.
+        steps = getattr(system, "all_steps", getattr(system, "steps", None))
         never = [step for step in keep if step < 1 or (isinstance(steps, int) and step > steps)]
         if never:
             raise UserError(f"keep names step {never[0]}, but the steps are 1 to {steps if isinstance(steps, int) else 'the last'}")

@@ -49,13 +49,18 @@ class ExpertIteration(Sampling):
         if self.epochs != 1 or self.minibatches != 1:
             raise UserError("expert iteration goes through its answers in --steps steps of --batch; leave epochs and minibatches at 1")
 
+    @property
+    def all_steps(self) -> int:
+        """Optimisation steps of all rounds."""
+        return self.rounds * self.steps
+
     def train(self, run: Run) -> None:
         """Train in a run."""
         task = self.rewarded_task(run)
         policy = self.policy()
         kept = Kept()
 
-        for step in run.resume(self.rounds * self.steps, policy=policy, kept=kept):
+        for step in run.resume(self.all_steps, policy=policy, kept=kept):
             started = time.perf_counter()
             turn, within = divmod(step - 1, self.steps)
             told: dict[str, float | Tensor] = {}

@@ -80,6 +80,11 @@ class Think(Optimisation):
         if self.lora_rank:
             raise UserError("a model that begins from nothing trains all its weights: set lora_rank to 0")
 
+    @property
+    def all_steps(self) -> int:
+        """Lessons and optimisation steps."""
+        return self.lessons + self.steps
+
     def train(self, run: Run) -> None:
         """Train in a run."""
         task = load_task(f"bridges:{self.blocks}?chain={self.chain}", seed=run.seed)
@@ -87,7 +92,7 @@ class Think(Optimisation):
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         policy = Policy(model, tokenizer, optimizer, precision="bf16" if self.precision == "bf16" else "fp32")
 
-        for passed in run.resume(self.lessons + self.steps, policy=policy):
+        for passed in run.resume(self.all_steps, policy=policy):
             started, step = time.perf_counter(), passed - self.lessons
             if step < 1:
                 run.log(passed, **self.teach(policy, passed, seed=run.seed))
