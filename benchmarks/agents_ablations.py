@@ -174,6 +174,27 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="exploration that falls slowly (greedy from the start)", fields=(("epsilon", 0.0), ("exploration", 1e-6))),
         ],
     ),
+    "rainbow": (
+        DQN(
+            steps=50_000,
+            **OFF,
+            double=True,
+            duelling=True,
+            n_step=3,
+            priority=0.5,
+            atoms=51,
+            lowest=0.0,
+            highest=100.0,
+        ),
+        [
+            Without(detail="double estimates", fields=(("double", False),)),
+            Without(detail="duelling", fields=(("duelling", False),)),
+            Without(detail="three steps of rewards (one)", fields=(("n_step", 1),)),
+            Without(detail="priorities", fields=(("priority", 0.0),)),
+            Without(detail="the distribution over returns (its mean is learnt)", fields=(("atoms", 0),)),
+            Without(detail="atoms as far as returns go (-10 to 10, as for Atari)", fields=(("lowest", -10.0), ("highest", 10.0))),
+        ],
+    ),
     "ddpg": (
         DDPG(env=PENDULUM, hidden=(64, 64)),
         [

@@ -168,7 +168,12 @@ def curve_of(result: dict[str, Any]) -> tuple[list[int], list[float], list[float
 
 
 def ablations(algorithm: str) -> str:
-    """The table of what an algorithm does without each of its details."""
+    """The tables of what an algorithm does without each of its details; DQN's of what became Rainbow behind its own."""
+    return table(algorithm) + (f"\n\nWith all of Rainbow's options:\n\n{table('rainbow')}" if algorithm == "dqn" else "")
+
+
+def table(algorithm: str) -> str:
+    """The table of one set of details."""
     path = ABLATIONS / f"{algorithm}.json"
     if not path.exists():
         return "Not measured yet."
