@@ -6,6 +6,7 @@ start at the end of one copy, and the far ends of both; one of them can be reach
 """
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -240,8 +241,6 @@ def majority(right: float, answers: int) -> float:
         right: the chance that one is.
         answers: how many.
     """
-    from scipy.stats import binom
-
-    half = answers // 2
-    tie = binom.pmf(half, answers, right) if answers % 2 == 0 else 0.0
-    return float(binom.sf(half, answers, right) + tie / 2)
+    chances = [math.comb(answers, count) * right**count * (1 - right) ** (answers - count) for count in range(answers + 1)]
+    tie = chances[answers // 2] if answers % 2 == 0 else 0.0
+    return sum(chances[answers // 2 + 1 :]) + tie / 2
