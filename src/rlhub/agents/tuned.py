@@ -91,7 +91,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"steps": 500_000},
         "Acrobot-v1": {"steps": 500_000},
         "Pendulum-v1": {"steps": 1_000_000, "discount": 0.9, "entropy_weight": 0.0, "normalise_rewards": True},
-        LANDER: {"steps": 200_000, "rollout": 50, "learning_rate": 2e-3, "discount": 0.995, "normalise_rewards": True},
+        LANDER: {"steps": 1_000_000, "rollout": 50, "discount": 0.995, "normalise_rewards": True},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 50, "discount": 0.995, "entropy_weight": 0.0, "normalise_rewards": True},
     },
     "trpo": {
