@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "trpo": (
-        TRPO(steps=60_000),
+        TRPO(env=LANDER, **{name: value for name, value in TRPO.tuned(LANDER).items() if name != "env"}),
         [
             Without(detail="the line search", patch=full_steps),
             Without(detail="the natural gradient (the plain one, as long a step in KL)", patch=plain_gradient),
