@@ -126,7 +126,7 @@ LANDER, PENDULUM = "LunarLander-v3", "Pendulum-v1"
 OFF = {"hidden": (256, 256), "products": "bf16"}
 CASES: dict[str, tuple[Any, list[Without]]] = {
     "vpg": (
-        VPG(steps=300_000, environments=16, rollout=64, learning_rate=7e-3),
+        VPG(**VPG.tuned(PENDULUM)),
         [
             Without(detail="the value function as baseline (one step of fitting in place of many)", fields=(("value_updates", 1),)),
             Without(detail="standardised advantages", patch=raw_advantages(vpg)),
@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "a2c": (
-        A2C(steps=300_000, learning_rate=1e-3, schedule="linear"),
+        A2C(**A2C.tuned(PENDULUM)),
         [
             Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
             Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 40))),
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "trpo": (
-        TRPO(env=LANDER, **{name: value for name, value in TRPO.tuned(LANDER).items() if name != "env"}),
+        TRPO(**TRPO.tuned(LANDER)),
         [
             Without(detail="the line search", patch=full_steps),
             Without(detail="the natural gradient (the plain one, as long a step in KL)", patch=plain_gradient),
