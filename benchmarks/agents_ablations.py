@@ -137,7 +137,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         A2C(**A2C.tuned(PENDULUM)),
         [
             Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
-            Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 40))),
+            Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 64))),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
         ],
     ),
