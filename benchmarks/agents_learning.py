@@ -42,13 +42,15 @@ def learnt(cell: Cell) -> dict[str, Any]:
         seconds += took
         points = curve(read_metrics(run.folder))
         for place, seed in enumerate(run.seeds):
-            returns = evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes).returns
+            agent = run.model(seed=seed)
+            returns = evaluate(agent, cell.system.env, episodes=cell.episodes).returns
+            drawn = evaluate(agent, cell.system.env, episodes=cell.episodes, draw=True).returns if cell.drawn else []
             seeds.append(
                 {
                     "seed": seed,
                     "score": mean(returns),
                     "returns": [round(value, 3) for value in returns],
-                    **({"drawn_score": mean(drawn_returns(run, seed, cell))} if cell.drawn else {}),
+                    **({"drawn_score": mean(drawn)} if drawn else {}),
                     "seconds_of_its_batch": took,
                     "curve": [[point["step"], round(point["by_seed"][place], 3)] for point in points],
                 }
@@ -68,11 +70,6 @@ def learnt(cell: Cell) -> dict[str, Any]:
         "source": cell.source,
         **machine(),
     }
-
-
-def drawn_returns(run: Run, seed: int, cell: Cell) -> list[float]:
-    """A seed's returns with its actions drawn as in training."""
-    return evaluate(run.model(seed=seed), cell.system.env, episodes=cell.episodes, draw=True).returns
 
 
 def bouts(system: Any, seeds: int) -> list[tuple[int, int]]:

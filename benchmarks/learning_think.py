@@ -29,6 +29,7 @@ from rlhub.language.bridges import decides, is_evidence, read
 from rlhub.language.expert_iteration import ExpertIteration
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
+from rlhub.language.over_optimisation import best_of_n
 from rlhub.language.rollout import Rollout, generate
 from rlhub.language.task import Task, load_task
 from rlhub.language.think import Think
@@ -141,7 +142,8 @@ def answered(setting: Setting, model: str, task: Task, seed: int) -> dict[str, A
         "walk": float(walks.mean()),
         "longest_walk": int(walks.max()),
         "tokens": float(drawn.lengths.float().mean()),
-        "best_of": [float(best_of(evidence, size).mean()) for size in setting.sizes],
+        # Any answer that is evidence decides rightly, or else a coin.
+        "best_of": (0.5 + best_of_n(evidence.double(), evidence.double(), setting.sizes).mean(0) / 2).tolist(),
         "majority": [float(majority(right, size, seed).mean()) for size in setting.sizes],
     }
 
@@ -159,13 +161,6 @@ def judged(drawn: Rollout) -> tuple[Bool[Tensor, "questions answers"], Answers, 
             rows.append([float(shows), right, float(len(given.walk))])
     evidence, right, walks = torch.tensor(rows).view(len(drawn.examples), -1, 3).unbind(2)
     return evidence > 0, right, walks
-
-
-def best_of(evidence: Bool[Tensor, "questions answers"], size: int) -> Float[Tensor, " questions"]:
-    """The chance to decide rightly by any of so many of the answers that is evidence, or else by a coin, over all choices of them."""
-    count = evidence.shape[1]
-    none = torch.tensor([math.comb(count - shown, size) / math.comb(count, size) for shown in evidence.sum(1).tolist()])
-    return 1 - none / 2
 
 
 def majority(right: Answers, size: int, seed: int, draws: int = 200) -> Float[Tensor, " questions"]:

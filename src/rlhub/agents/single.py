@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import iterate
 
-from rlhub.agents.backends import ATARI, making, named
+from rlhub.agents.backends import ATARI, adapted, making, named
 from rlhub.agents.games import PREFIX, Game, make_game
 from rlhub.core.errors import UserError
 from rlhub.core.system import function_in_file
@@ -41,9 +41,8 @@ def from_file(name: str, options: dict[str, Any]) -> "gymnasium.Env[Any, Any] | 
         made = make(1, **options)
     except TypeError as error:
         raise UserError(f"{name} refuses {options} ({error}): to be watched, let the function take render_mode and pass it on") from error
-    if isinstance(made, VectorEnv):
-        return Single(made)
-    return Game(made[0], name)
+    adapted(made, 1, name)  # refuses what is neither
+    return Single(made) if isinstance(made, VectorEnv) else Game(made[0], name)
 
 
 class Single(gymnasium.Env[Any, Any]):
