@@ -19,6 +19,7 @@ and runs that side only; so call `compare` in the same order each time and do no
 dict of numbers, is kept in the JSON (agreement, loss); "seconds" among them counts in place of the time that the whole run took.
 """
 
+import argparse
 import datetime
 import importlib.metadata
 import json
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,39 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def as_json(setting: Any) -> dict[str, Any]:
+    """A dataclass as JSON gives it back."""
+    return dict(json.loads(json.dumps(asdict(setting))))
+
+
+def every_seed(
+    settings: Mapping[str, Any],
+    measured: Callable[[Any, int, Path], dict[str, Any]],
+    *,
+    output: Path,
+    runs: Path,
+    default: str | None = None,
+) -> None:
+    """What a script does that is called with a setting and --seeds: measure each seed that has no JSON of this setting yet.
+
+    Args:
+        settings: by name.
+        measured: from a setting, a seed and a folder for its runs to the JSON, which holds the setting.
+        output: the folder of the JSON.
+        runs: where runs go on after a kill.
+        default: the setting that needn't be named.
+    """
+    words = argparse.ArgumentParser()
+    words.add_argument("setting", choices=list(settings), nargs="?" if default else None, default=default)
+    words.add_argument("--seeds", type=int, default=3)
+    asked = words.parse_args()
+    setting = settings[asked.setting]
+    for seed in range(asked.seeds):
+        path = output / asked.setting / f"seed{seed}.json"
+        if path.exists() and json.loads(path.read_text())["setting"] == as_json(setting):
+            continue
+        result = measured(setting, seed, runs / asked.setting / f"seed{seed}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")

@@ -10,15 +10,14 @@ the fact. The starting model answers every prompt several times; pairs of a righ
 few, the proxy is then maximised, by the best of n and by PPO without a KL term, and the gold reward is looked at.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import RESULTS, machine
+from harness import RESULTS, as_json, every_seed, machine
 from jaxtyping import Float
 from torch import Tensor
 
@@ -239,22 +238,6 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def as_json(setting: Setting) -> dict[str, Any]:
-    """A setting as JSON gives it back."""
-    return dict(json.loads(json.dumps(asdict(setting))))
-
-
 if __name__ == "__main__":
-    words = argparse.ArgumentParser()
-    words.add_argument("setting", choices=list(SETTINGS))
-    words.add_argument("--seeds", type=int, default=3)
-    asked = words.parse_args()
     use_plain_lines(True)
-    setting = SETTINGS[asked.setting]
-    for seed in range(asked.seeds):
-        path = OUTPUT / asked.setting / f"seed{seed}.json"
-        if path.exists() and json.loads(path.read_text())["setting"] == as_json(setting):
-            continue
-        result = measured(setting, seed, RUNS / asked.setting / f"seed{seed}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+    every_seed(SETTINGS, measured, output=OUTPUT, runs=RUNS)

@@ -9,16 +9,13 @@ saw are drawn at temperature 1, and best-of-n and majority are counted on them b
 random walker finds now and then, goes on by four rounds of expert iteration, and by GRPO, rewarded for evidence alone.
 """
 
-import argparse
-import json
 import math
-import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import RESULTS, machine
+from harness import RESULTS, as_json, every_seed, machine
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -175,24 +172,6 @@ def sentence(told: dict[str, Any]) -> str:
     return f"evidence {told['evidence']:.3f}, decision {told['decision']:.3f}, walk of {told['walk']:.1f} nodes"
 
 
-def as_json(setting: Setting) -> dict[str, Any]:
-    """A setting as JSON gives it back."""
-    return dict(json.loads(json.dumps(asdict(setting))))
-
-
 if __name__ == "__main__":
-    words = argparse.ArgumentParser()
-    words.add_argument("setting", choices=list(SETTINGS), nargs="?", default="whole")
-    words.add_argument("--seeds", type=int, default=3)
-    asked = words.parse_args()
     use_plain_lines(True)
-    setting = SETTINGS[asked.setting]
-    for seed in range(asked.seeds):
-        path = OUTPUT / asked.setting / f"seed{seed}.json"
-        if path.exists() and json.loads(path.read_text())["setting"] == as_json(setting):
-            continue
-        folder = RUNS / asked.setting / f"seed{seed}"
-        result = measured(setting, seed, folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
-        shutil.rmtree(folder)
+    every_seed(SETTINGS, measured, output=OUTPUT, runs=RUNS, default="whole")
