@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlhub.language.prepacked import PAYS, Float32Product, prepacked, product_kind
+from rlhub.language.prepacked import PAYS, Float32Product, has_bfloat16_products, prepacked, product_kind
 
 
 def layers():
@@ -21,7 +21,7 @@ def test_products_are_the_layers_own(shape, precision):
         wanted = model(x)
         with prepacked(model) as products:
             products.expect(16, products=PAYS)
-            assert len(products.layers) == 2
+            assert len(products.layers) == (2 if precision is torch.float32 or has_bfloat16_products() else 0)
             got = model(x)
             products.expect(5, products=1)
             again = model(x)

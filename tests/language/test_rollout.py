@@ -43,11 +43,14 @@ def greedy(model, group=2):
     return [row[:length] for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)]
 
 
-@pytest.mark.parametrize("way", ["shared", "copied", "cache"])
+@pytest.mark.parametrize("way", ["shared", "copied", "cache", "shared in fixed shapes", "copied in fixed shapes"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_tokens_are_those_of_generate(family, way, monkeypatch):
     model = tiny_random(family, **({"sliding_window": 6} if family.startswith("gemma") else {}))
-    monkeypatch.setattr(decoding, "LONG", 1 if way == "shared" else 1000)
+    monkeypatch.setattr(decoding, "LONG", 1 if way.startswith("shared") else 1000)
+    if way.endswith("fixed shapes"):
+        # as a GPU's graph computes it
+        monkeypatch.setattr(decoding, "LayoutDecoder", decoding.GraphDecoder)
     if way == "cache":
         monkeypatch.setattr(decoding, "shares_prompts", lambda model: False)
     assert greedy(model) == [row for row in generated(model) for _ in range(2)]
@@ -90,9 +93,11 @@ def test_prompts_that_begin_one_another_are_read_together_and_continued_as_if_ap
     torch.testing.assert_close(together[2], apart[2], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [decoding.LayoutDecoder, decoding.GraphDecoder])
 @pytest.mark.parametrize("long", [1, 1000])
-def test_dropping_rows_that_ended_changes_no_draw(long, monkeypatch):
+def test_dropping_rows_that_ended_changes_no_draw(long, kind, monkeypatch):
     monkeypatch.setattr(decoding, "LONG", long)
+    monkeypatch.setattr(decoding, "LayoutDecoder", kind)
     model = tiny_random("llama")
     runs = []
     for share in (0.0, 0.75, 1.0):
@@ -104,6 +109,16 @@ def test_dropping_rows_that_ended_changes_no_draw(long, monkeypatch):
         assert torch.equal(ids, runs[0][0])
         assert torch.equal(lengths, runs[0][1])
         torch.testing.assert_close(logprobs, runs[0][2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("long", [1, 1000])
+def test_a_recorded_step_gives_the_tokens_of_one_that_is_not(long, monkeypatch):
+    monkeypatch.setattr(decoding, "LONG", long)
+    model = tiny_random("llama").cuda()
+    recorded = greedy(model)
+    monkeypatch.setattr(decoding, "RECORDED", 10**9)
+    assert recorded == greedy(model)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])

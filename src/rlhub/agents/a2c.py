@@ -17,6 +17,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.tuned import tuned_for
+from rlhub.core.devices import Device
 from rlhub.core.processor import with_small_networks
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
@@ -45,6 +46,7 @@ class A2C:
         normalise_observations: take the mean and variance of all observations so far out of them.
         normalise_rewards: divide rewards by the standard deviation of their discounted sums so far.
         log_std: log standard deviation of continuous actions to begin with.
+        device: where to learn; auto is a GPU, where there is one, for agents that see images, and the CPU for all others.
     """
 
     env: str = "CartPole-v1"
@@ -65,6 +67,7 @@ class A2C:
     normalise_observations: bool = False
     normalise_rewards: bool = False
     log_std: float = 0.0
+    device: Device = "auto"
 
     load_model = staticmethod(load_agent)
     tuned: ClassVar[Any] = classmethod(tuned_for)
@@ -85,7 +88,7 @@ class A2C:
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
-        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds, device=self.device)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, kind="rmsprop", smoothing=(0.0, 0.99), eps=1e-5)
         rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)

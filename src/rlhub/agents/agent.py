@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from rlhub.agents.environments import Environments
 from rlhub.agents.networks import stacked, state_of
 from rlhub.agents.spaces import describe_space, flatten_batch, observation_box, space_of
+from rlhub.agents.torsos import is_image
+from rlhub.core.devices import Device, chosen_device
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json, write_json
 from rlhub.core.seeding import generator
@@ -139,10 +141,10 @@ class Crew:
         seeds: the seeds.
     """
 
-    def __init__(self, agents: Sequence[Agent], seeds: Sequence[int]) -> None:
-        """Stack freshly made agents of one shape."""
+    def __init__(self, agents: Sequence[Agent], seeds: Sequence[int], *, device: Device = "cpu") -> None:
+        """Stack freshly made agents of one shape, and put them where they learn; `auto` is a GPU for agents that see images."""
         self._ordinary, self.seeds = copy.deepcopy(agents[0]), tuple(seeds)
-        self.together: Any = stacked(agents)
+        self.together: Any = stacked(agents).to(chosen_device(device, large=is_image(agents[0].box)))
 
     def save_model(self, folder: Path) -> None:
         """Each agent as an ordinary one: in the folder itself, or where there are several in `seed<number>`."""

@@ -20,6 +20,7 @@ from rlhub.agents.q_network import Kept, QNetwork
 from rlhub.agents.replay import Replay, Transitions, check_warmup
 from rlhub.agents.targets import Target
 from rlhub.agents.tuned import tuned_for
+from rlhub.core.devices import Device
 from rlhub.core.errors import UserError
 from rlhub.core.processor import Products, with_small_networks
 from rlhub.core.run import Run
@@ -59,6 +60,7 @@ class DQN:
         lowest: the lowest atom; returns beyond the ends count as the ends, and the log says how much probability lies there
             (mass_at_ends).
         highest: the highest atom.
+        device: where to learn; auto is a GPU, where there is one, for agents that see images, and the CPU for all others.
     """
 
     env: str = "CartPole-v1"
@@ -87,6 +89,7 @@ class DQN:
     atoms: int = 0
     lowest: float = -10.0
     highest: float = 10.0
+    device: Device = "auto"
 
     load_model = staticmethod(load_agent)
     tuned: ClassVar[Any] = classmethod(tuned_for)
@@ -114,11 +117,11 @@ class DQN:
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
-        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds, device=self.device)
         online: QNetwork = crew.together
         stepper = Stepper(Parameters([online], len(run.seeds)), self.learning_rate)
         target = Target(online, [stepper.parameters], lambda network: [[network]])
-        replay = self.replay(environments, seeds=len(run.seeds))
+        replay = self.replay(environments, seeds=len(run.seeds), device=online.device)
         stride = self.rollout * environments.copies
 
         for step in run.resume(self.steps, by=stride, agent=crew, stepper=stepper, target=target, replay=replay, environments=environments):
@@ -131,7 +134,7 @@ class DQN:
                 batch = replay.draw(self.batch, draws, steps=self.n_step, discount=self.discount, importance=self.importance_at(step))
                 errors, metrics = self.update(online, target.network, stepper, batch, progress=min(1.0, step / self.steps))
                 if replay.priorities is not None:
-                    replay.priorities.update(batch.places, errors)
+                    replay.priorities.update(batch.places, errors.cpu())
                 if update % self.target_every == 0:
                     target.follow()
             run.log(step, **metrics, epsilon=self.epsilon_at(step), **environments.told())
@@ -144,7 +147,8 @@ class DQN:
         choices = torch.stack([torch.randint(online.count, shape, generator=draw) for draw in draws], 1)
         for place in range(self.rollout):
             explores = at_random[place] < self.epsilon_at(step + place * replay.count)
-            yield torch.where(explores, choices[place], online.expected(Kept(online, replay.newest).outputs).argmax(-1))
+            best = online.expected(Kept(online, replay.newest).outputs).argmax(-1)
+            yield torch.where(explores, choices[place], best.cpu())
 
     @torch.no_grad()
     def update(
@@ -188,10 +192,12 @@ class DQN:
         """How far weights correct for priorities after so many steps."""
         return self.importance + (1.0 - self.importance) * min(1.0, step / self.steps)
 
-    def replay(self, environments: Environments, *, seeds: int) -> Replay:
+    def replay(self, environments: Environments, *, seeds: int, device: torch.device | None = None) -> Replay:
         """An empty memory."""
         actions = torch.zeros(environments.count, dtype=torch.long)
-        return Replay(environments.box, actions, seeds=seeds, capacity=self.capacity, steps=self.steps, priority=self.priority)
+        return Replay(
+            environments.box, actions, seeds=seeds, capacity=self.capacity, steps=self.steps, priority=self.priority, device=device
+        )
 
 
 def of_actions(

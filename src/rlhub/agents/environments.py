@@ -44,6 +44,14 @@ class Step:
     begun: Bool[np.ndarray, " environments"]
 
 
+def write_row(row: Shaped[Tensor, "..."], observations: Shaped[np.ndarray, "environments ..."]) -> None:
+    """Write what all environments show into a memory's row; on the CPU as an array, which takes half as long as through tensors."""
+    if row.is_cuda:
+        row.copy_(torch.from_numpy(np.ascontiguousarray(observations)).view(row.shape))
+    else:
+        row.numpy()[:] = observations.reshape(row.shape)
+
+
 @dataclass
 class Episodes:
     """Episodes that ended since one last looked, oldest first.

@@ -55,9 +55,9 @@ def evaluate(agent: Agent, env: str, *, episodes: int = 100, seed: int = 0, draw
     with progress(f"episodes of {env}", copies * each) as task:
         while counts.min() < each:
             with torch.inference_mode():
-                actions = agent.actions(torch.from_numpy(environments.observations), generator=noise)
-            after = environments.step(agent.to_environment(actions.numpy()))
-            agent.begin(torch.from_numpy(after.begun))
+                actions = agent.actions(torch.from_numpy(environments.observations).to(agent.device), generator=noise)
+            after = environments.step(agent.to_environment(actions.cpu().numpy()))
+            agent.begin(torch.from_numpy(after.begun).to(agent.device))
             ended = environments.take_episodes()
             for place, total, length in zip(ended.places, ended.returns, ended.lengths, strict=True):
                 if counts[place] < each:

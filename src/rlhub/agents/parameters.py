@@ -107,7 +107,7 @@ class Stepper:
             eps: what is added to the root of the squares.
         """
         self.parameters, self._rate, self._kind, self._smoothing, self._eps = parameters, learning_rate, kind, smoothing, eps
-        self._steps = torch.zeros(parameters.seeds)
+        self._steps = torch.zeros(parameters.seeds, device=parameters.values.device)
         self._means, self._squares = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
         # Once some seeds have stood still while others moved, each has its own count of steps, and its own step.
         self._apart = False
@@ -159,7 +159,7 @@ class Stepper:
         shared: dict[str, Any] = {"lr": rate, "eps": self._eps, "weight_decay": 0.0, "maximize": False}
         if self._kind == "adam":
             beta1, beta2 = self._smoothing
-            self._steps += 1 if moving is None else moving
+            self._steps += 1 if moving is None else moving.to(self._steps.device)
             # What torch.optim's Adam comes to when it is fused; its own ways there take as long again for small networks.
             torch._fused_adam_(values, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **shared)
         else:

@@ -18,6 +18,7 @@ from rlhub.agents.parameters import Parameters, Stepper
 from rlhub.agents.recurrent import RecurrentActorCritic
 from rlhub.agents.rollout import Batch, Rollout, row_weights, standardised
 from rlhub.agents.tuned import tuned_for
+from rlhub.core.devices import Device
 from rlhub.core.errors import UserError
 from rlhub.core.processor import with_small_networks
 from rlhub.core.returns import clipped_value_error
@@ -54,6 +55,7 @@ class PPO:
         normalise_rewards: divide rewards by the running standard deviation of their discounted sum.
         log_std: log standard deviation of continuous actions to begin with.
         lstm: cells of an LSTM before policy and value function, for tasks where one observation doesn't tell enough; 0 has none.
+        device: where to learn; auto is a GPU, where there is one, for agents that see images, and the CPU for all others.
     """
 
     env: str = "CartPole-v1"
@@ -80,6 +82,7 @@ class PPO:
     normalise_rewards: bool = False
     log_std: float = 0.0
     lstm: int = 0
+    device: Device = "auto"
 
     load_model = staticmethod(load_agent)
     tuned: ClassVar[Any] = classmethod(tuned_for)
@@ -105,7 +108,7 @@ class PPO:
     def train(self, run: Run) -> None:
         """Train in a run."""
         environments = Environments(self.env, self.environments, seeds=run.seeds)
-        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds)
+        crew = Crew([self.agent(environments, seed) for seed in run.seeds], run.seeds, device=self.device)
         agent: ActorCritic = crew.together
         stepper = Stepper(Parameters([agent], len(run.seeds)), self.learning_rate, eps=1e-5)
         rollout = Rollout(environments, agent, steps=self.rollout, scale=self.discount if self.normalise_rewards else None)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from rlhub.agents.agent import Agent
-from rlhub.agents.environments import Environments, Step
+from rlhub.agents.environments import Environments, Step, write_row
 from rlhub.agents.priorities import Priorities
 from rlhub.core.errors import UserError
 from rlhub.core.files import in_words
@@ -63,6 +63,7 @@ class Replay:
         capacity: int,
         steps: int | None = None,
         priority: float = 0.0,
+        device: torch.device | None = None,
     ) -> None:
         """Make room.
 
@@ -73,6 +74,7 @@ class Replay:
             capacity: transitions that each seed remembers.
             steps: transitions that each seed will ever see, where that is known: there needn't be room for more.
             priority: exponent of the priorities that transitions are drawn by; 0 draws evenly.
+            device: where observations lie and drawn transitions come to; by default the CPU, where all else always lies.
 
         Raises:
             UserError: the machine has less memory than that takes.
@@ -81,15 +83,17 @@ class Replay:
         # One row has only an observation yet, and a training's last pass may be one row of time longer than was asked for.
         needed = capacity if steps is None else min(capacity, steps + 2 * self.count)
         self.size = max(2, -(-needed // self.count))
-        check_memory(box, actions, rows=self.size * seeds * self.count, capacity=capacity)
+        self.device = device or torch.device("cpu")
+        check_memory(box, actions, rows=self.size * seeds * self.count, capacity=capacity, device=self.device)
         kind = torch.from_numpy(np.zeros(0, dtype=box.dtype)).dtype
         shape = (self.size, seeds, self.count)
-        self.observations = torch.zeros(*shape, *box.shape, dtype=torch.float32 if kind == torch.float64 else kind)
+        kind = torch.float32 if kind == torch.float64 else kind
+        self.observations = torch.zeros(*shape, *box.shape, dtype=kind, device=self.device)
         self.actions = torch.zeros(*shape, *actions.shape[1:], dtype=actions.dtype)
         self.rewards = torch.zeros(shape)
         self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
         # The same memory as arrays: picking a few hundred places costs a third of what it does through tensors.
-        self._arrays = {name: getattr(self, name).numpy() for name in COLUMNS}
+        self._arrays = {name: part.numpy() for name in COLUMNS if not (part := getattr(self, name)).is_cuda}
         self.written = 0
         self.priorities = Priorities(seeds, self.size * self.count, exponent=priority) if priority else None
 
@@ -108,7 +112,7 @@ class Replay:
             choose: the actions for what is seen now (`newest`), [seeds, environments, ...].
         """
         if self.written == 0:
-            self.observations[0] = torch.from_numpy(environments.observations).view(self.observations.shape[1:])
+            write_row(self.observations[0], environments.observations)
         for _ in range(steps):
             with torch.inference_mode():
                 actions = choose()
@@ -128,7 +132,7 @@ class Replay:
         into["terminated"][place] = step.terminated.reshape(shape)
         into["truncated"][place] = step.truncated.reshape(shape)
         into["begun"][place] = step.begun.reshape(shape)
-        into["observations"][following] = step.observations.reshape(self.observations.shape[1:])
+        write_row(self.observations[following], step.observations)
         self.written += 1
         if self.priorities is not None:
             copies = torch.arange(self.count)
@@ -149,7 +153,7 @@ class Replay:
         """
         if self.priorities is not None:
             places, weights = self.priorities.draw(batch, generators, importance=importance)
-            return replace(self.gather(places, steps, discount), weights=weights)
+            return replace(self.gather(places, steps, discount), weights=weights.to(self.device))
         drawn = [self._evenly(batch, seed, draws) for seed, draws in enumerate(generators)]
         return self.gather(torch.from_numpy(np.stack(drawn)), steps, discount)
 
@@ -175,13 +179,13 @@ class Replay:
             ended = ended | terminated | self._taken("truncated", now)
             ends = np.where(going, (ends + 1) % self.size, ends)
         return Transitions(
-            observations=torch.from_numpy(self._taken("observations", at)),
-            actions=torch.from_numpy(self._taken("actions", at)),
-            rewards=torch.from_numpy(rewards),
-            following=torch.from_numpy(self._taken("observations", ends * width + copies)),
-            discounts=torch.from_numpy(discounts),
+            observations=self._seen(at),
+            actions=self._there(self._taken("actions", at)),
+            rewards=self._there(rewards),
+            following=self._seen(ends * width + copies),
+            discounts=self._there(discounts),
             places=places,
-            weights=torch.ones(at.shape),
+            weights=torch.ones(at.shape, device=self.device),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -211,13 +215,23 @@ class Replay:
             found = np.concatenate([found, kept]) if len(found) else kept
         return found[:batch]
 
+    def _seen(self, at: Int[np.ndarray, "seeds batch"]) -> Shaped[Tensor, "seeds batch ..."]:
+        """The observations at flat places."""
+        if "observations" in self._arrays:
+            return torch.from_numpy(self._taken("observations", at))
+        return self.observations.flatten(0, 2)[torch.from_numpy(at).to(self.device)]
+
+    def _there(self, array: Shaped[np.ndarray, "..."]) -> Shaped[Tensor, "..."]:
+        """An array where transitions are wanted."""
+        return torch.from_numpy(array).to(self.device)
+
     def _taken(self, column: str, at: Int[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """What a column holds at flat places."""
         array = self._arrays[column]
         return array.reshape(-1, *array.shape[3:]).take(at, axis=0)
 
 
-def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows: int, capacity: int) -> None:
+def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows: int, capacity: int, device: torch.device) -> None:
     """Refuse a memory that the machine can't hold, before anything is learnt.
 
     Args:
@@ -225,12 +239,13 @@ def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows:
         actions: an example of one action of all environments.
         rows: transitions of all seeds.
         capacity: what was asked for, for the message.
+        device: where it is to be.
 
     Raises:
         UserError: less memory is free.
     """
     each = int(np.prod(box.shape)) * min(box.dtype.itemsize, 4) + actions[0].numel() * actions.element_size() + 7
-    needed, free = rows * each, psutil.virtual_memory().available
+    needed, free = rows * each, torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
     if needed > free:
         raise UserError(
             f"a replay memory of {capacity:,} transitions, {rows:,} of which this training would fill, takes {in_words(needed)}, and "

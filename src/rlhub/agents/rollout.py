@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from rlhub.agents.actor_critic import ActorCritic
-from rlhub.agents.environments import Environments
+from rlhub.agents.environments import Environments, write_row
 from rlhub.agents.scaling import RewardScale
 from rlhub.agents.torsos import is_image
 from rlhub.core.processor import one_thread
@@ -30,6 +30,7 @@ class Rollout:
         truncated: the episode was cut off.
         begun: the environment began anew in place of acting, so that the row is no transition.
         parameters: of the distributions that the actions were drawn from.
+        device: where the agent learns. What it reads lies there; rewards and ends lie with the CPU, where environments write them.
         memory: what a recurrent agent remembered before the first row; of no width for others.
     """
 
@@ -47,15 +48,23 @@ class Rollout:
         self._environments, self._agent = environments, agent
         kind = torch.from_numpy(np.zeros(0, dtype=environments.box.dtype)).dtype
         shape = (seeds, steps, self.count)
+        self.device = agent.device
         self.observations: Shaped[Tensor, "seeds rows environments ..."] = torch.zeros(
-            seeds, steps + 1, self.count, *environments.box.shape, dtype=torch.float32 if kind == torch.float64 else kind
+            seeds,
+            steps + 1,
+            self.count,
+            *environments.box.shape,
+            dtype=torch.float32 if kind == torch.float64 else kind,
+            device=self.device,
         )
         example = agent.distribution.mode(torch.zeros(agent.distribution.width))
-        self.actions: Shaped[Tensor, "seeds steps environments ..."] = torch.zeros(*shape, *example.shape, dtype=example.dtype)
+        self.actions: Shaped[Tensor, "seeds steps environments ..."] = torch.zeros(
+            *shape, *example.shape, dtype=example.dtype, device=self.device
+        )
         self.rewards: Float[Tensor, "seeds steps environments"] = torch.zeros(shape)
         self.terminated, self.truncated, self.begun = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
-        self.parameters: Float[Tensor, "seeds steps environments width"] = torch.zeros(*shape, agent.distribution.width)
-        self.memory: Float[Tensor, "seeds environments memory"] = torch.zeros(seeds, self.count, agent.memory_width)
+        self.parameters: Float[Tensor, "seeds steps environments width"] = torch.zeros(*shape, agent.distribution.width, device=self.device)
+        self.memory: Float[Tensor, "seeds environments memory"] = torch.zeros(seeds, self.count, agent.memory_width, device=self.device)
         self._remembered = self.memory.clone()
 
     @torch.no_grad()
@@ -69,19 +78,19 @@ class Rollout:
         act, environments = self._agent, self._environments
         shape = (self.steps, self.count)
         noise = torch.stack([act.distribution.noise(shape, generator(seed, "actions", step)) for seed in environments.seeds])
-        rows = self.observations.numpy()
+        noise = noise.to(self.device)
         columns = [part.numpy() for part in (self.rewards, self.terminated, self.truncated, self.begun)]
-        rows[:, 0] = environments.observations.reshape(rows[:, 0].shape)
+        write_row(self.observations[:, 0], environments.observations)
         self.memory = self._remembered
         for place in range(self.steps):
             parameters, remembered = act.remembering(self.observations[:, place], self._remembered)
             actions = act.distribution.sample(parameters, noise[:, place])
             self.parameters[:, place], self.actions[:, place] = parameters, actions
-            after = environments.step(act.to_environment(actions.flatten(0, 1).numpy()))
-            rows[:, place + 1] = after.observations.reshape(rows[:, 0].shape)
+            after = environments.step(act.to_environment(actions.flatten(0, 1).cpu().numpy()))
+            write_row(self.observations[:, place + 1], after.observations)
             for column, values in zip(columns, (after.rewards, after.terminated, after.truncated, after.begun), strict=True):
                 column[:, place] = values.reshape(len(environments.seeds), self.count)
-            self._remembered = remembered * ~self.begun[:, place, :, None] if act.memory_width else remembered
+            self._remembered = remembered * ~self.begun[:, place, :, None].to(self.device) if act.memory_width else remembered
         if self._scale is not None:
             self.rewards[:] = self._scale(self.rewards, self.terminated | self.truncated, self.begun)
 
@@ -95,7 +104,7 @@ class Rollout:
         """The rows with what updates need of the policy that acted, and advantages (`generalised_advantages`)."""
         agent = self._agent
         values = agent.values(self.observations, self.memory, self.happened)
-        in_time = (part.transpose(0, 1) for part in (self.rewards, values, self.terminated, self.truncated))
+        in_time = (part.to(self.device).transpose(0, 1) for part in (self.rewards, values, self.terminated, self.truncated))
         advantages = generalised_advantages(*in_time, discount=discount, decay=decay).transpose(0, 1)
         return Batch(
             observations=self.observations[:, :-1].flatten(1, 2),
@@ -113,14 +122,14 @@ class Rollout:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put it back."""
-        self._remembered = state["memory"].clone()
+        self._remembered = state["memory"].clone().to(self.device)
         if self._scale is not None:
             self._scale.load_state_dict(state["scale"])
 
     @property
     def happened(self) -> Bool[Tensor, "seeds steps environments"]:
         """The rows that are transitions."""
-        return ~self.begun
+        return ~self.begun.to(self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +174,7 @@ class Batch:
         whole = self.memory.shape[1] if recurrent else self.rows
         for epoch in range(epochs):
             orders = [torch.randperm(whole, generator=generator(seed, "minibatches", epoch, step)) for seed in seeds]
-            for share in torch.stack(orders).tensor_split(count, 1):
+            for share in torch.stack(orders).to(self.happened.device).tensor_split(count, 1):
                 yield self.of_environments(share) if recurrent else self.select(share)
 
     def select(self, rows: Int[Tensor, "seeds chosen"]) -> "Batch":
@@ -176,7 +185,7 @@ class Batch:
     def of_environments(self, places: Int[Tensor, "seeds chosen"]) -> "Batch":
         """All rows of some environments of each seed."""
         count = self.memory.shape[1]
-        starts = torch.arange(0, self.rows, count)[:, None]
+        starts = torch.arange(0, self.rows, count, device=places.device)[:, None]
         return replace(self.select((places[:, None] + starts).flatten(1)), memory=pick(self.memory, places))
 
 
@@ -184,7 +193,7 @@ def pick(part: Shaped[Tensor, "seeds rows ..."], rows: Int[Tensor, "seeds chosen
     """Each seed's own rows."""
     if len(rows) == 1:
         return part.index_select(1, rows[0])
-    offsets = torch.arange(len(rows))[:, None] * part.shape[1]
+    offsets = torch.arange(len(rows), device=rows.device)[:, None] * part.shape[1]
     return part.flatten(0, 1)[(rows + offsets).flatten()].unflatten(0, rows.shape)
 
 

@@ -2,13 +2,33 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
+
+from rlhub.core.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def best_device() -> torch.device:
     """The GPU when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chosen_device(wanted: Device, *, large: bool) -> torch.device:
+    """Where to compute what a person may have a wish about.
+
+    Args:
+        wanted: auto takes the GPU when there is one and there is enough to compute.
+        large: whether there is: a network of a few thousand parameters is faster on the CPU.
+
+    Raises:
+        UserError: a GPU is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but torch finds no GPU here: give --device cpu, or install a build of torch for your GPU")
+    return best_device() if wanted == "auto" and large else torch.device("cpu" if wanted == "auto" else wanted)
 
 
 def has_fast_bfloat16(device: torch.device | str) -> bool:

@@ -20,6 +20,8 @@ from rlhub.language.rows import Group, pack
 
 LONG = 32
 """Tokens from which on a prompt's keys are shared by its group rather than copied for each row."""
+RECORDED = 8
+"""Steps from which on recording one as a CUDA graph costs less than it gains."""
 
 
 @runtime_checkable
@@ -38,7 +40,9 @@ class Decoder(Protocol):
 
 def decoder_for(model: PreTrainedModel, prompts: Sequence[list[int]], group: int, max_new_tokens: int) -> Decoder:
     """The decoder for this model: `group` rows for each prompt, in the prompts' order."""
-    kind = LayoutDecoder if shares_prompts(model) else CacheDecoder
+    if not shares_prompts(model):
+        return CacheDecoder(model, prompts, group, max_new_tokens)
+    kind = GraphDecoder if model.device.type == "cuda" and max_new_tokens >= RECORDED else LayoutDecoder
     return kind(model, prompts, group, max_new_tokens)
 
 
@@ -126,25 +130,32 @@ class LayoutDecoder:
     ) -> Float[Tensor, "rows 1 heads head_dim"]:
         """See `rlhub.language.attention.Layout`."""
         memory = self._layers[layer]
-        now = self._written if self._shares else self._longest + self._written
-        memory.keys[:, :, now] = key[:, :, 0]
-        memory.values[:, :, now] = value[:, :, 0]
+        keys, values = self._remember(memory, key, value)
         rows, heads, _, width = query.shape
         kv_heads = key.shape[1]
         with torch.autocast(query.device.type, enabled=False):
             folded = query.float().mul(scale).reshape(rows, kv_heads, heads // kv_heads, width)
-            scores = folded @ memory.keys[:, :, : now + 1].transpose(2, 3)
+            scores = folded @ keys.transpose(2, 3)
             if self._shares:
                 scores = torch.cat([self._rows.each(self._rows.together(folded) @ memory.prompt_keys.transpose(2, 3)), scores], -1)
             if softcap is not None:
                 scores = softcap * torch.tanh(scores / softcap)
             bias = self._bias(window)
             weights = torch.softmax(scores if bias is None else scores + bias, -1)
-            before, own = weights.split([self._longest if self._shares else 0, now + 1], -1)
-            output = own @ memory.values[:, :, : now + 1]
+            before, own = weights.split([self._longest if self._shares else 0, keys.shape[2]], -1)
+            output = own @ values
             if self._shares:
                 output = output + self._rows.each(self._rows.together(before) @ memory.prompt_values)
         return output.reshape(rows, 1, heads, width).to(value.dtype)
+
+    def _remember(
+        self, memory: "_Memory", key: Float[Tensor, "rows kv_heads 1 head_dim"], value: Float[Tensor, "rows kv_heads 1 head_dim"]
+    ) -> tuple[Float[Tensor, "rows kv_heads slots head_dim"], Float[Tensor, "rows kv_heads slots head_dim"]]:
+        """Write the newest token's key and value; all that a query of the rows' own may see."""
+        now = self._written if self._shares else self._longest + self._written
+        memory.keys[:, :, now] = key[:, :, 0]
+        memory.values[:, :, now] = value[:, :, 0]
+        return memory.keys[:, :, : now + 1], memory.values[:, :, : now + 1]
 
     def _memory(
         self, keys: Float[Tensor, "prompts kv_heads longest head_dim"], values: Float[Tensor, "prompts kv_heads longest head_dim"]
@@ -166,6 +177,83 @@ class LayoutDecoder:
         if window not in self._biases:
             now = self._positions[:, filled, None]
             self._biases[window] = position_bias(now, self._positions[:, : filled + 1], window, torch.float32)[:, None, None]
+        return self._biases[window]
+
+
+class GraphDecoder(LayoutDecoder):
+    """The same on a GPU, where a step is hundreds of calls that each take longer to make than to compute.
+
+    The first step is recorded as a CUDA graph and replayed from then on. What is recorded keeps its shapes, so attention reads all slots,
+    those that aren't written yet hidden by their positions, and rows that have ended are computed on and left out of what is given back.
+    """
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]], group: int, max_new_tokens: int) -> None:
+        super().__init__(model, prompts, group, max_new_tokens)
+        self._tokens = torch.zeros(len(self._positions), dtype=torch.long, device=model.device)
+        self._slot = torch.zeros(1, dtype=torch.long, device=model.device)
+        self._going: Int[Tensor, " rows"] | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocabulary"]:
+        """See `Decoder`. The logits may be overwritten; the next step writes them anew."""
+        if self._going is None:
+            self._tokens.copy_(tokens)
+        else:
+            self._tokens[self._going] = tokens
+        self._slot.fill_(self._longest + self._written)
+        if not self._tokens.is_cuda:
+            self._logits = self._forward()
+        elif self._graph is None:
+            self._record()
+        if self._graph is not None:
+            self._graph.replay()
+        self._written += 1
+        return self._logits if self._going is None else self._logits[self._going]
+
+    def keep(self, rows: Int[Tensor, " kept"]) -> None:
+        """See `Decoder`."""
+        self._going = rows if self._going is None else self._going[rows]
+
+    def _record(self) -> None:
+        """Run the step once aside, so that all it takes is there, and once more while CUDA notes what is called."""
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self._forward()
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._logits = self._forward()
+
+    def _forward(self) -> Float[Tensor, "rows vocabulary"]:
+        self._biases.clear()
+        positions = self._positions.index_select(1, self._slot)
+        with layouts(self._model):
+            hidden = self._model.base_model(input_ids=self._tokens[:, None], position_ids=positions, use_cache=False, layout=self)[0][:, 0]
+        return self._unembedding.scaled(self._head(hidden))
+
+    def _remember(
+        self, memory: "_Memory", key: Float[Tensor, "rows kv_heads 1 head_dim"], value: Float[Tensor, "rows kv_heads 1 head_dim"]
+    ) -> tuple[Float[Tensor, "rows kv_heads slots head_dim"], Float[Tensor, "rows kv_heads slots head_dim"]]:
+        now = self._slot - self._longest if self._shares else self._slot
+        memory.keys.index_copy_(2, now, key.to(memory.keys.dtype))
+        memory.values.index_copy_(2, now, value.to(memory.values.dtype))
+        return memory.keys, memory.values
+
+    def _memory(
+        self, keys: Float[Tensor, "prompts kv_heads longest head_dim"], values: Float[Tensor, "prompts kv_heads longest head_dim"]
+    ) -> "_Memory":
+        memory = super()._memory(keys, values)
+        # What no token was written to yet is hidden, but minus infinity added to NaN would show it.
+        own = 0 if self._shares else self._longest
+        memory.keys[:, :, own:] = 0
+        memory.values[:, :, own:] = 0
+        return memory
+
+    def _bias(self, window: int | None) -> Float[Tensor, "rows 1 1 slots"] | None:
+        if window not in self._biases:
+            now = self._positions.index_select(1, self._slot)
+            self._biases[window] = position_bias(now, self._positions, window, torch.float32)[:, None, None]
         return self._biases[window]
 
 

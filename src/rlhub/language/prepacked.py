@@ -7,6 +7,7 @@ compiler to do so here, and the parameters stay as they are.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -106,6 +107,13 @@ def product_kind(module: nn.Module) -> type[Product] | None:
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else module.weight.dtype
     if dtype == torch.float32 and torch.backends.mkl.is_available() and hasattr(torch.ops.mkl, "_mkl_linear"):
         return Float32Product
-    if dtype == torch.bfloat16 and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if dtype == torch.bfloat16 and has_bfloat16_products():
         return BFloat16Product
     return None
+
+
+@cache
+def has_bfloat16_products() -> bool:
+    """Whether oneDNN multiplies bfloat16 on this processor; one without AVX-512 is left to torch's own products."""
+    known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
