@@ -21,6 +21,7 @@ from harness import RESULTS, machine
 
 import rlhub
 from rlhub.agents.evaluation import evaluate
+from rlhub.core.devices import chosen_device
 from rlhub.core.progress import use_plain_lines
 from rlhub.core.records import read_metrics
 from rlhub.core.run import Run
@@ -42,7 +43,7 @@ def learnt(cell: Cell) -> dict[str, Any]:
         seconds += took
         points = curve(read_metrics(run.folder))
         for place, seed in enumerate(run.seeds):
-            agent = run.model(seed=seed)
+            agent = run.model(seed=seed).to(chosen_device("auto", large=cell.accelerator))
             returns = evaluate(agent, cell.system.env, episodes=cell.episodes).returns
             drawn = evaluate(agent, cell.system.env, episodes=cell.episodes, draw=True).returns if cell.drawn else []
             seeds.append(
@@ -117,7 +118,8 @@ def wanted(words: list[str]) -> list[Cell]:
     for cell in CELLS:
         path = LEARNING / f"{cell.name}.json"
         there = path.exists() and usual(cell) | json.loads(path.read_text())["settings"] == settings(cell)
-        if not there and (not words or any(cell.name == word or cell.name.startswith(f"{word}/") for word in words)):
+        at_hand = torch.cuda.is_available() or not cell.accelerator
+        if not there and at_hand and (not words or any(cell.name == word or cell.name.startswith(f"{word}/") for word in words)):
             found.append(cell)
     return found
 

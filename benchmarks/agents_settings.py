@@ -32,6 +32,7 @@ class Cell:
         source: whose.
         episodes: that each seed's agent is measured in.
         drawn: measure the agents also with actions drawn as in training, for the table.
+        accelerator: only where there is a GPU.
         why: for the table, where the score is below the reference.
     """
 
@@ -41,6 +42,7 @@ class Cell:
     source: str = ""
     episodes: int = 100
     drawn: bool = False
+    accelerator: bool = False
     why: str = ""
 
     @property
@@ -78,7 +80,7 @@ def system(algorithm: str, env: str) -> Any:
     return kind(**kind.tuned(env))
 
 
-CARTPOLE, ACROBOT, PENDULUM = "CartPole-v1", "Acrobot-v1", "Pendulum-v1"
+CARTPOLE, ACROBOT, PENDULUM, PONG = "CartPole-v1", "Acrobot-v1", "Pendulum-v1", "ALE/Pong-v5"
 CELLS = [
     zoo("VPG", CARTPOLE, 500, 500_000, seeds=10, like="A2C"),
     zoo("A2C", CARTPOLE, 500, 500_000, seeds=10),
@@ -127,4 +129,6 @@ CELLS = [
     minatar("DQN", "Breakout", 9.2, 1_000_000),
     minatar("PPO", "SpaceInvaders", 107, 2_000_000, like="AC(0.8)"),
     minatar("DQN", "SpaceInvaders", 33, 1_000_000),
+    zoo("PPO", PONG, 21, 10_000_000, episodes=16, accelerator=True),
+    zoo("DQN", PONG, 20.6, 10_000_000, episodes=16, accelerator=True),
 ]

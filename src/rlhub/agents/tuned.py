@@ -1,7 +1,8 @@
 """Settings to begin from, by algorithm and environment: what the command line begins from, and what the benchmarks measure.
 
 An environment's own entry counts before that of its family (`ALE/`), and what neither names is the algorithm's default. What
-docs/learning.md has a row for was measured in `benchmarks/agents_learning.py`; Atari's are those of the papers, the rest a beginning.
+docs/learning.md has a row for was measured in `benchmarks/agents_learning.py`; those of Atari's other games are the papers', the rest a
+beginning.
 """
 
 from typing import Any
@@ -150,6 +151,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             "entropy_weight": 0.01,
         },
         "ALE/": {**_ATARI_ROLLOUT, "rollout": 128, "epochs": 4, "minibatches": 4, "clip": 0.1},
+        "ALE/Pong-v5": {**_ATARI_ROLLOUT, "steps": 1_000_000, "rollout": 128, "epochs": 4, "minibatches": 8, "learning_rate": 5e-4},
     },
     "dqn": {
         "CartPole-v1": {"steps": 50_000, "double": True, "n_step": 5, "schedule": "linear", "hidden": (128, 128)},
@@ -168,6 +170,16 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         LANDER: {"steps": 100_000, "learning_rate": 6.3e-4, "exploration": 0.12, "epsilon": 0.1, "products": "bf16"},
         "MinAtar/": {"steps": 1_000_000, **_SMALL_PIXEL_Q},
         "ALE/": {"steps": 10_000_000, **_PIXEL_Q},
+        "ALE/Pong-v5": {
+            **_PIXEL_Q,
+            "steps": 500_000,
+            "warmup": 10_000,
+            "learning_rate": 2.5e-4,
+            "target_every": 1_000,
+            "exploration": 0.2,
+            "double": True,
+            "n_step": 3,
+        },
     },
     "ddpg": {"Pendulum-v1": {"steps": 20_000}, CONTINUOUS_LANDER: {**_LANDING, "steps": 300_000, "discount": 0.98}},
     "td3": {

@@ -123,7 +123,7 @@ def optimise(
 def score_all(
     policy: Policy, groups: Sequence[Group], *, model: Any = None, temperature: float = 1.0, micro_tokens: int = MICRO_TOKENS
 ) -> Scored:
-    """Log-probs of a whole step's completions without gradient, under the policy or under `model` (a reference)."""
+    """Log-probs of a whole step's completions without gradient, on the CPU, under the policy or under `model` (a reference)."""
     parts = []
     with policy.autocast():
         for part, _ in _parts(groups, micro_tokens):
@@ -188,4 +188,4 @@ def _rows(column: Tensor, rows: slice, scored: Any) -> Tensor:
 
 
 def _widen(x: Float[Tensor, "completions tokens"] | Bool[Tensor, "completions tokens"], longest: int) -> Tensor:
-    return torch.nn.functional.pad(x, (0, longest - x.shape[1]))
+    return torch.nn.functional.pad(x, (0, longest - x.shape[1])).cpu()

@@ -29,7 +29,7 @@ def searched(
         task: what says which answers are right.
         examples: the questions.
         answers: most answers to one question, a power of 2; 1, 2, 4, ... of them are tried.
-        width: continuations of each beam.
+        width: continuations of each beam; 0 leaves beams out, which go question by question and so take the longest.
         max_new_tokens: longest answer.
 
     Returns:
@@ -61,6 +61,8 @@ def searched(
             found[strategy].append(cost | {"right": share([int(hit) for hit in task.right(examples, texts)])})
         found["any"].append(cost | {"right": share([int(any(hits[:count])) for hits in right])})
         count *= 2
+    if not width:
+        return {"questions": len(examples), "strategies": found}
     search = Search(strategy="beam", n=answers, width=width, max_new_tokens=max_new_tokens, temperature=TEMPERATURE)
     beams = [search(policy, example, judge=value, generator=generator(0, "beam", place)) for place, example in enumerate(examples)]
     hits = task.right(examples, [one.text for one in beams])

@@ -25,6 +25,7 @@ from rlhub.studies.matching import common_target, match
 from rlhub.studies.measuring import Measuring, Subject, accuracies
 from rlhub.studies.report.build import write_report
 from rlhub.studies.store import Store
+from rlhub.studies.workers import Workers
 
 TRAINING, CIRCUIT, INSIDE = 10, 3, 4
 """How many times as long as measuring one checkpoint's behaviour these take, about: training a run, a circuit, looking inside otherwise."""
@@ -122,6 +123,7 @@ def run_study(
     report_only: bool = False,
     to: str | Path | None = None,
     pictures: bool | None = None,
+    workers: int = 1,
 ) -> Path:
     """Train, measure and report; whatever was done before by a study of that name and these settings is not done again.
 
@@ -132,6 +134,7 @@ def run_study(
         report_only: only write the report again, from measurements that are there.
         to: where a report alone goes; by default into the study's folder.
         pictures: whether the Markdown gets its figures as images; by default where kaleido and a browser are there.
+        workers: processes that train and measure at once.
 
     Returns:
         The folder with the report.
@@ -158,45 +161,55 @@ def run_study(
     units = checkpoints + (TRAINING + MATCHED * CIRCUIT + INSIDE) * len(names) + CIRCUIT + INSIDE + 1
     with progress(f"study {folder.name}", units) as task:
         measuring = study.begin(store, start, task)
-        trained = train_arms(study, measuring, names, task)
-        measure(study, measuring, trained, task)
+        together = Workers(study, measuring, workers)
+        trained = train_arms(study, measuring, names, task, together)
+        measure(study, measuring, trained, task, together)
         task.activity = "writing the report"
         write_report(folder, pictures=pictures)
     return folder
 
 
-def train_arms(study: Study, measuring: Measuring, names: list[tuple[str, int]], task: Progress) -> dict[str, Run]:
+def train_arms(
+    study: Study, measuring: Measuring, names: list[tuple[str, int]], task: Progress, workers: Workers | None = None
+) -> dict[str, Run]:
     """Every run of every arm, trained to its end, by name."""
     store = measuring.store
     task.activity = "asking the base"
     if not measuring.preferences_file.is_file():
         with writing("the preferences", store.folder):
             measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
-    trained = {}
     task.inside = TRAINING
-    for arm, seed in names:
-        task.activity = f"training {arm}, seed {seed}"
-        name = f"{arm}-seed{seed}"
-        begun = store.folder / name
-        if is_run(begun):
-            # A run that was begun goes on with the settings it has, whatever a system's defaults are by now.
-            run = Run.open(begun)
-            if run.status == "finished":
-                trained[name] = run
-                task.skip(TRAINING)
-                continue
-            trained[name] = execute(run)
-        else:
-            asked = study.system(arm, measuring)
-            trained[name] = train(asked, seed=seed, runs=store.folder, name=name, checkpoint_every=10**6, keep=study.kept(arm))
+    runs = {f"{arm}-seed{seed}": (arm, seed) for arm, seed in names}
+    left = {name: of for name, of in runs.items() if not finished(store.folder / name)}
+    task.skip(TRAINING * (len(runs) - len(left)))
+    task.activity = "training " + (", seed ".join(map(str, next(iter(left.values())))) if left else "")
+    for arm, seed in (workers or Workers(study, measuring)).each(train_arm, list(left.values())):
         task.advance(TRAINING)
+        del left[f"{arm}-seed{seed}"]
+        task.activity = "training " + (", seed ".join(map(str, next(iter(left.values())))) if left else "")
     task.inside = 1
-    return trained
+    return {name: Run.open(store.folder / name) for name in runs}
 
 
-def measure(study: Study, measuring: Measuring, trained: dict[str, Run], task: Progress) -> None:
+def finished(folder: Path) -> bool:
+    """Whether a folder holds a run that has ended."""
+    return is_run(folder) and Run.open(folder).status == "finished"
+
+
+def train_arm(study: Study, measuring: Measuring, arm: str, seed: int) -> None:
+    """Train one run of an arm to its end."""
+    name, folder = f"{arm}-seed{seed}", measuring.store.folder
+    if is_run(folder / name):
+        # A run that was begun goes on with the settings it has, whatever a system's defaults are by now.
+        execute(Run.open(folder / name))
+    else:
+        asked = study.system(arm, measuring)
+        train(asked, seed=seed, runs=folder, name=name, checkpoint_every=10**6, keep=study.kept(arm))
+
+
+def measure(study: Study, measuring: Measuring, trained: dict[str, Run], task: Progress, workers: Workers | None = None) -> None:
     """All measurements: behaviour of every checkpoint, circuits of the matched and last ones, the rest of the last ones."""
-    store = measuring.store
+    store, workers = measuring.store, workers or Workers(study, measuring)
 
     def steps_on(units: int, what: str) -> None:
         task.advance(units)
@@ -208,31 +221,38 @@ def measure(study: Study, measuring: Measuring, trained: dict[str, Run], task: P
     steps_on(CIRCUIT, "looking inside the base")
     measuring.inside(measuring.base)
     steps_on(INSIDE, "measuring behaviour")
-    for subject in subjects(study, trained):
-        behaviour[subject.name] = measuring.behaviour(subject)
-        steps_on(1, f"behaviour of {subject.name}")
+    every = {subject.name: subject.source for subject in subjects(study, trained)}
+    for name, _ in workers.each(behave, list(every.items())):
+        steps_on(1, f"behaviour of {name}")
+    behaviour |= {name: measuring.behaviour(Subject(name, source)) for name, source in every.items()}
     matched = store.measured("study", "matched", lambda: matches(study, behaviour))
     store.measured("study", "graph", lambda: {"shape": dataclasses.asdict(measuring.graph), "edges": measuring.graph.edge_count})
     store.measured("study", "reference", lambda: measuring.reference_size)
     last = last_checkpoints(behaviour)
     wanted = {f"{found['run']}@{found['step']}" for table in matched.values() for found in table.values()} | set(last.values())
     task.total = (task.total or 0) + CIRCUIT * (len(wanted) - MATCHED * len(trained))
-    for subject in subjects(study, trained):
-        if subject.name not in wanted:
-            continue
-        task.activity = f"circuits of {subject.name}"
-        measuring.circuit(subject)
-        measuring.weights(subject)
-        task.advance(CIRCUIT)
-        if subject.name in last.values():
-            task.activity = f"looking inside {subject.name}"
-            measuring.inside(subject)
-            task.advance(INSIDE)
+    looked = [(name, source, name in last.values()) for name, source in every.items() if name in wanted]
+    for name, _, whole in workers.each(look_inside, looked):
+        steps_on(CIRCUIT + INSIDE * whole, f"circuit of {name}")
     task.activity = "comparing seeds"
     compare_runs(
         measuring, {run: Subject(subject, trained[run].folder / "checkpoints" / subject.partition("@")[2]) for run, subject in last.items()}
     )
     task.advance(1)
+
+
+def behave(_: Study, measuring: Measuring, name: str, source: str) -> None:
+    """Measure what one checkpoint does."""
+    measuring.behaviour(Subject(name, source))
+
+
+def look_inside(_: Study, measuring: Measuring, name: str, source: str, whole: bool) -> None:
+    """Measure one checkpoint's circuit and weights, and with `whole` all else that is measured inside."""
+    subject = Subject(name, source)
+    measuring.circuit(subject)
+    measuring.weights(subject)
+    if whole:
+        measuring.inside(subject)
 
 
 def subjects(study: Study, trained: dict[str, Run]) -> Iterator[Subject]:

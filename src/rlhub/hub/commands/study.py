@@ -29,6 +29,7 @@ class StudyOptions:
         runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
         report_only: only write the report again, from the measurements that are there.
         to: where --report-only writes; by default into the study's folder.
+        workers: processes that train and measure at once; more than one pays on a GPU or with many cores.
         json: print the result as JSON.
         plain: print progress as lines instead of live bars.
         open: show the report in the browser, where there is a screen.
@@ -38,6 +39,7 @@ class StudyOptions:
     runs: str | None = None
     report_only: bool = False
     to: str | None = None
+    workers: int = 1
     json: bool = False
     plain: bool = False
     open: bool = False
@@ -57,7 +59,14 @@ def run(arguments: list[str]) -> int:
     options: StudyOptions = chosen.run
     use_plain_lines(options.plain)
     try:
-        folder = run_study(chosen.study, runs=options.runs, name=options.name, report_only=options.report_only, to=options.to)
+        folder = run_study(
+            chosen.study,
+            runs=options.runs,
+            name=options.name,
+            report_only=options.report_only,
+            to=options.to,
+            workers=options.workers,
+        )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the study was interrupted; the same command goes on where it was") from None
     told = tell(folder, as_json=options.json)

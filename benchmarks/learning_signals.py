@@ -1,0 +1,205 @@
+"""Does every signal teach a language model? Right answers to held-out questions before and after, and what a guided search finds.
+
+    python benchmarks/learning_signals.py                        # all tasks that have no JSON yet; goes on after a kill
+    python benchmarks/learning_signals.py chain_sum --workers 4  # one task; several processes at once pay on a GPU
+    python benchmarks/signals_report.py                          # the page and its figures, from the JSON
+
+Every arm of `rlhub study signals` but Constitutional AI, which never sees the task, begins from one base: SmolLM2-135M-Instruct after a
+short imitation of worked answers. What a judge of steps finds among many answers of the base stands beside, by the tokens that it takes. On
+a GPU (`--size full`) each step learns from twice as many answers, and there are more steps.
+"""
+
+import argparse
+import dataclasses
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from harness import RESULTS, machine
+
+from rlhub.core.files import read_json
+from rlhub.core.progress import progress, use_plain_lines
+from rlhub.core.training import train
+from rlhub.language.model import load_policy
+from rlhub.language.scorer import StepScorer, load_scorer
+from rlhub.language.sft import SFT
+from rlhub.language.task import load_task
+from rlhub.studies.arms import Size, SizeName
+from rlhub.studies.behaviour import recall
+from rlhub.studies.gathering import run_of
+from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.searching import searched
+from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
+from rlhub.studies.signals_sizes import SIZES, sampling
+from rlhub.studies.store import Store
+from rlhub.studies.study import train_arm
+from rlhub.studies.workers import Workers
+
+OUTPUT = RESULTS / "signals"
+RUNS = Path(__file__).parent / "runs" / "signals"
+ASKED = ("chain_sum", "spell_backward", "number_sorting")
+ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
+SEARCHED, ANSWERS = 100, 16
+WARMED, KNOWN, TRIED = (8, 16, 32), 0.25, 100
+"""Steps of the imitation that the base comes from: the fewest after which this share of so many training questions is answered rightly."""
+WARMING = {"batch": 16, "learning_rate": 3e-5}
+
+
+def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
+    """The arms' fields, by how many steps the base imitates, how many those take that sample, and prompts of 8 answers in each."""
+    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": 64}
+    return {
+        "warm-up": {"steps": warmed, **WARMING},
+        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": 64, "learning_rate": 3e-5},
+        "sft": {"steps": steps, "batch": 16, "learning_rate": 1e-5},
+        "dpo": {"steps": steps // 2, "batch": 16, "learning_rate": 5e-6},
+        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=2e-5, new_tokens=64),
+        "r1": {
+            "cold_steps": steps // 4,
+            "rl_steps": steps // 2,
+            "collect_steps": 3,
+            "sft_steps": steps // 2,
+            "learning_rate": 1e-5,
+            "rl_learning_rate": 2e-5,
+            **grouped,
+        },
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning(Signals):
+    """The study's arms, of which only answers are asked."""
+
+    signals: tuple[str, ...] = ARMS
+    control: bool = False
+    warmed: int = WARMED[0]
+
+    sizes: ClassVar[Mapping[str, Size]] = SIZES
+
+    @property
+    def plan(self) -> Size:
+        """How much is trained: on a GPU more."""
+        much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": 8}
+        return dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={})
+
+    def searched(self, measuring: Measuring) -> dict[str, Any]:
+        """What the base reaches with more tokens and the judge of steps, without beams."""
+        heldout = measuring.question.splits["heldout"]
+        judge = load_scorer(str(measuring.store.folder / JUDGE), kind=StepScorer, fresh=False)
+        asked = heldout.examples[:SEARCHED]
+        return searched(measuring.base.policy, judge, heldout.task, asked, answers=ANSWERS, width=0, max_new_tokens=heldout.new_tokens)
+
+
+def warmed(study: Learning, folder: Path) -> dict[int, float]:
+    """Shares of training questions answered rightly after each number of steps of imitation that is tried, until enough are."""
+    found: dict[int, float] = {}
+    system = SFT(model=study.settings["model"], task=study.spec, steps=WARMED[-1], **WARMING)
+    run = train(system, runs=folder, name="warming", keep=WARMED)
+    task = load_task(study.spec)
+    examples = list(task.split("train")[:TRIED])
+    for steps in WARMED:
+        policy = load_policy(f"{run.folder}@{steps}", learning_rate=0.0)
+        hits = recall(policy, task, examples, max_new_tokens=study.plan.new_tokens)
+        found[steps] = sum(hits) / len(hits)
+        if found[steps] >= KNOWN:
+            break
+    return found
+
+
+def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:
+    """Train one run and ask it; a run that fails leaves its reason, and the others go on."""
+    name = f"{arm}-seed{seed}"
+    try:
+        train_arm(study, measuring, arm, seed)
+        folder = measuring.store.folder / name / "checkpoints" / str(study.last_step(arm))
+        measuring.store.measured(f"{name}@last", "answers", lambda: measuring.answers(Subject(name, folder)))
+    except Exception:
+        (measuring.store.folder / f"{name}.failed").write_text(traceback.format_exc())
+
+
+def measured(study: Learning, workers: int) -> dict[str, Any]:
+    """All arms and seeds of one task."""
+    task = study.settings["task"]
+    folder = RUNS / f"{task}-{study.size}"
+    tried = warmed(study, RUNS / f"{task}-{study.size}-before")
+    study = dataclasses.replace(study, warmed=max(tried))
+    store = Store.open(folder, study.kind, study.settings)
+    store.measured("study", "warmed", lambda: {"steps": list(tried), "right": list(tried.values())})
+    start = Subject(study.start, study.settings["model"])
+    runs = [(arm, seed) for seed in range(study.settings["seeds"]) for arm in study.arms]
+    with progress(f"{task}, {study.size}", len(runs)) as told:
+        measuring = study.begin(store, start, told)
+        store.measured("base", "answers", lambda: measuring.answers(measuring.base))
+        measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
+        for arm, seed in Workers(study, measuring, workers).each(taught, runs):
+            told.advance()
+            told.activity = f"{arm}, seed {seed} is done"
+    return gathered(study, store)
+
+
+def gathered(study: Learning, store: Store) -> dict[str, Any]:
+    """What the folder of a task holds, as JSON."""
+    place = store.folder / "measurements"
+    answers = {name: read_json(place / name / "answers.json") for name in ("start", "base")}
+    found = []
+    for folder in sorted(place.glob("*@last")):
+        arm, _, seed = folder.name.partition("@")[0].rpartition("-seed")
+        told = run_of(store.folder / f"{arm}-seed{seed}")
+        found.append({"arm": arm, "seed": int(seed), "answers": shares(read_json(folder / "answers.json")), **told})
+    failed = {path.stem: path.read_text().strip().splitlines()[-1] for path in sorted(store.folder.glob("*.failed"))}
+    return {
+        "asked": study.settings,
+        "plan": dict(study.plan.arms),
+        "prompt": TASKS.get(study.settings["task"], study.settings["task"]),
+        **{name: shares(value) for name, value in answers.items()},
+        "runs": found,
+        "failed": failed,
+        "search": read_json(place / "study" / "search.json"),
+        "warmed": read_json(place / "study" / "warmed.json"),
+        "before": {name: run_of(store.folder / name) for name in (WARM_UP, JUDGE)},
+        **machine(),
+    }
+
+
+def shares(answers: dict[str, Any]) -> dict[str, Any]:
+    """Right answers without each single outcome."""
+    return {split: {name: value for name, value in told.items() if name != "each"} for split, told in answers.items()}
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """A line for whoever waits."""
+    by_arm: dict[str, list[float]] = {}
+    for run in result["runs"]:
+        by_arm.setdefault(run["arm"], []).append(run["answers"]["heldout"]["value"])
+    told = ", ".join(f"{arm} {' '.join(f'{100 * value:.0f}%' for value in values)}" for arm, values in by_arm.items())
+    return f"{result['asked']['task']}: base {100 * result['base']['heldout']['value']:.0f}%, {told}"
+
+
+if __name__ == "__main__":
+    use_plain_lines(True)
+    words = argparse.ArgumentParser()
+    words.add_argument("tasks", nargs="*", default=ASKED, choices=[*ASKED, "one_digit_sum"])
+    words.add_argument("--workers", type=int, default=1)
+    words.add_argument("--size", choices=["small", "full"], default="full" if torch.cuda.is_available() else "small")
+    words.add_argument("--model", default="smollm2")
+    words.add_argument("--seeds", type=int, default=3)
+    words.add_argument("--gather", action="store_true", help="only write what there is by now")
+    asked = words.parse_args()
+    for task in asked.tasks:
+        size: SizeName = asked.size
+        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds)
+        path = OUTPUT / f"{task}-{size}.json"
+        if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
+            continue
+        if asked.gather:
+            store = Store(RUNS / f"{task}-{size}")
+            result = gathered(dataclasses.replace(study, warmed=store.told["asked"]["warmed"]), store)
+        else:
+            result = measured(study, asked.workers)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(sentence(result), flush=True)
