@@ -158,7 +158,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "ppo": (
-        PPO(env=LANDER, steps=500_000, environments=32, rollout=64, epochs=10, learning_rate=1e-3, discount=0.999, normalise_rewards=True),
+        PPO(**PPO.tuned(LANDER) | {"steps": 500_000}),
         [
             Without(detail="the clip", fields=(("clip", 1e6),)),
             Without(detail="standardised advantages", fields=(("normalise_advantages", False),)),

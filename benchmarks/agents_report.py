@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from rlhub.core.seeding import generator
 from rlhub.core.statistics import bootstrap_interval, interquartile_mean, stratified_bootstrap_interval
-from rlhub.lens.figures.style import band, colour_of, styled, symbol_of, write_images
+from rlhub.core.style import band, colour_of, styled, symbol_of, write_images
 
 ROOT = Path(__file__).parent.parent
 LEARNING, PEERS, ABLATIONS = (ROOT / "benchmarks/results" / name for name in ("learning", "peers", "ablations"))

@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
+from rlhub.core.style import colour_of, styled, transparent, write_images
 from rlhub.language.over_optimisation import Law, Push
-from rlhub.lens.figures.style import colour_of, styled, transparent, write_images
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/over_optimisation", ROOT / "docs/over_optimisation.md", ROOT / "docs/over_optimisation"

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from over_optimisation_report import spread
 from plotly.subplots import make_subplots
 
+from rlhub.core.style import colour_of, styled, transparent, write_images
 from rlhub.language.bridges import best_of, majority, path_chance, shortest_chance
-from rlhub.lens.figures.style import colour_of, styled, transparent, write_images
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think/whole", ROOT / "docs/think.md", ROOT / "docs/think"

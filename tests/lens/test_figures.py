@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from rlhub.core.errors import UserError
+from rlhub.core.style import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, colour_of, write_html, write_images
 from rlhub.lens.compare import against_null, top_edges
 from rlhub.lens.figures.circuit import circuit_change_figure, circuit_figure
 from rlhub.lens.figures.curves import Curve, accuracy_against_kl_figure, faithfulness_figure, null_figure, similarity_figure
 from rlhub.lens.figures.maps import head_change_maps, head_map, readable, token_change_maps, token_map
-from rlhub.lens.figures.style import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, colour_of, write_html, write_images
 from rlhub.lens.figures.weights import change_norm_figure, rank_figure, sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import weight_change_spectra

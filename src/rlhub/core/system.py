@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from rlhub.core.errors import UserError
 
 EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco"), "agents")
+EXTRAS |= dict.fromkeys(("numba", "scipy"), "foundations")
 """The extra that brings a package."""
 
 

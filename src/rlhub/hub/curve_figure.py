@@ -8,8 +8,8 @@ from plotly.subplots import make_subplots
 
 from rlhub.core.errors import UserError
 from rlhub.core.records import read_metrics
+from rlhub.core.style import INK, POSITIVE, band, styled
 from rlhub.hub.curve import ACCURACIES, Stage, accuracy_of, curve, stages_of
-from rlhub.lens.figures.style import INK, POSITIVE, band, styled
 
 BESIDE = {"length": "tokens<br>an answer", "reflections": "words of second<br>thoughts an answer"}
 BEFORE_ANSWERS = {"accuracy": "accuracy", "loss": "loss"}

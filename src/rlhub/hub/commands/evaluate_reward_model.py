@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
     if options.bins < 1:
         raise UserError(f"bins is {options.bins}; there is at least 1")
     if options.plot:
-        from rlhub.lens.figures.style import figure_path, write_figure
+        from rlhub.core.style import figure_path, write_figure
 
         plot = figure_path(options.plot)
     told = evaluation(options)

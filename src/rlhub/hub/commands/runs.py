@@ -95,8 +95,8 @@ def _table(told: list[dict[str, Any]], root: Path) -> Table:
 def _show(folder: Path, *, plot: str | None, as_json: bool) -> int:
     told = summary(folder)
     if plot is not None:
+        from rlhub.core.style import figure_path, write_figure
         from rlhub.hub.curve_figure import curves_figure
-        from rlhub.lens.figures.style import figure_path, write_figure
 
         path = figure_path(plot)
         told["plot"] = str(write_figure(curves_figure(folder), path))

@@ -22,7 +22,7 @@ from rlhub.core.files import write_json, writing
 from rlhub.core.folder import find_run
 from rlhub.core.seeding import generator
 from rlhub.core.statistics import bootstrap_interval
-from rlhub.lens.figures.style import write_html
+from rlhub.core.style import write_html
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from rlhub.agents.trained import trained_agents
 from rlhub.core.errors import UserError
 from rlhub.core.progress import progress
 from rlhub.core.seeding import derive, generator
+from rlhub.core.style import colour_of, styled
 from rlhub.hub.measurements.result import Result, Row
-from rlhub.lens.figures.style import colour_of, styled
 from rlhub.lens.record import record
 from rlhub.lens.units import unit_effects
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from rlhub.core.style import INK, POSITIVE, Number, styled
 from rlhub.lens.figures.curves import Interval, bars
-from rlhub.lens.figures.style import INK, POSITIVE, Number, styled
 
 
 def calibration_figure(

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhub.core.errors import UserError
+from rlhub.core.style import INK, NEGATIVE, POSITIVE, styled, transparent
 from rlhub.lens.figures.layout import curve, layout
-from rlhub.lens.figures.style import INK, NEGATIVE, POSITIVE, styled, transparent
 from rlhub.lens.nodes import node_of, readers
 
 _DASH = {"q": "solid", "k": "dash", "v": "dot", "": "solid"}

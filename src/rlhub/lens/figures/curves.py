@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from rlhub.core.style import INK, Number, band, colour_of, styled, symbol_of
 from rlhub.lens.compare import Comparison
-from rlhub.lens.figures.style import INK, Number, band, colour_of, styled, symbol_of
 
 Interval = tuple[Number, Number]
 

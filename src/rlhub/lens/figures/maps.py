@@ -7,7 +7,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from rlhub.lens.figures.style import DIVERGING, SEQUENTIAL, styled
+from rlhub.core.style import DIVERGING, SEQUENTIAL, styled
 
 Map = Float[Tensor, "rows columns"]
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from rlhub.lens.figures.style import band, colour_of, styled, symbol_of
+from rlhub.core.style import band, colour_of, styled, symbol_of
 from rlhub.lens.spectra import Spectrum, random_spectrum
 from rlhub.lens.weights import Change, Sparsity, sparsity_by_kind, sparsity_by_layer
 

@@ -8,7 +8,7 @@ from typing import Any
 from rlhub.core.errors import UserError
 from rlhub.core.files import writing
 from rlhub.core.folder import checked_name
-from rlhub.lens.figures.style import write_images
+from rlhub.core.style import write_images
 from rlhub.lens.graph import Graph
 from rlhub.lens.neuronpedia import attribution_graph, write_graph
 from rlhub.studies.gathering import gather, matrices

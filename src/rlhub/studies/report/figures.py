@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rlhub.core.style import INK, colour_of, styled, symbol_of
 from rlhub.lens.compare import Comparison, against_null
 from rlhub.lens.figures.circuit import circuit_change_figure, circuit_figure
 from rlhub.lens.figures.curves import Curve, accuracy_against_kl_figure, faithfulness_figure, null_figure, similarity_figure
 from rlhub.lens.figures.maps import head_change_maps, token_change_maps
-from rlhub.lens.figures.style import INK, colour_of, styled, symbol_of
 from rlhub.lens.figures.weights import sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import Spectrum

@@ -1,0 +1,208 @@
+"""Commands that compute exhibits, draw them and print the numbers that matter: what `rlhub book` and `rlhub theory` share."""
+
+import inspect
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+from rlhub.core.errors import UserError
+from rlhub.core.files import writing
+from rlhub.core.progress import clock, progress, use_plain_lines
+from rlhub.core.style import write_html, write_images
+from rlhub.foundations.exhibit import Exhibit, check_runs, exhibits
+from rlhub.hub.options import near, parse
+
+SHEET = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What is done with what was computed.
+
+    Attributes:
+        to: the folder for the figures; by default ./book or ./theory.
+        page_only: write the interactive pages without pictures, which need kaleido and a browser.
+        json: print the numbers as JSON.
+        plain: print progress as lines instead of live bars.
+    """
+
+    to: str | None = None
+    page_only: bool = False
+    json: bool = False
+    plain: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """A command over a package's exhibits.
+
+    Attributes:
+        command: its name.
+        package: whose modules list them.
+        item: the word before an exhibit's key, empty for none.
+        about: what they are, for the help.
+    """
+
+    command: str
+    package: str
+    item: str
+    about: str
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Carry out `list`, `all`, or the exhibit that is named."""
+        if not arguments or arguments[0] in ("-h", "--help"):
+            form = f"{self.item} KEY" if self.item else "NAME"
+            text = f"usage: rlhub {self.command} list | {form} [options] | all\n\n{self.about}\n\n`rlhub {self.command} list` shows them."
+            sys.stdout.write(text + "\n")
+            return 0
+        there = exhibits(self.package)
+        word, rest = arguments[0], list(arguments[1:])
+        if word == "list":
+            return self.listed(there, rest)
+        if word == "all":
+            return self.all(there, rest)
+        if self.item:
+            if word != self.item or not rest or rest[0].startswith("-"):
+                raise UserError(
+                    f"`rlhub {self.command}` takes list, all, or {self.item} and its key, as in `{self.command} {self.item} 2.2`"
+                )
+            word, rest = rest[0], rest[1:]
+            if word == "example" and rest:
+                word, rest = f"example {rest[0]}", rest[1:]
+        if word not in there:
+            raise UserError(
+                f"there is no {self.item or 'experiment'} {word!r}{near(word, list(there))}: `rlhub {self.command} list` shows them"
+            )
+        return self.one(there[word], rest)
+
+    def listed(self, there: dict[str, Exhibit], arguments: Sequence[str]) -> int:
+        """Say which there are and what each shows."""
+        options = parse(_Listing, arguments, prog=f"rlhub {self.command} list")
+        if options.json:
+            rows = [{"key": one.key, "title": one.title, "shows": one.shows, "runs": one.runs} for one in there.values()]
+            text = json.dumps(rows)
+        else:
+            text = "\n".join(f"{one.key:>14}  {one.title}\n{'':16}{one.shows}" for one in there.values())
+        sys.stdout.write(text + "\n")
+        return 0
+
+    def one(self, exhibit: Exhibit, arguments: Sequence[str]) -> int:
+        """Compute one exhibit, draw it and print its numbers."""
+        options = parse(options_of(exhibit), arguments, prog=f"rlhub {self.command} {exhibit.key}", description=exhibit.shows)
+        use_plain_lines(options.plain)
+        told = self.made(exhibit, {name: getattr(options, name) for name in asked_by(exhibit)}, options)
+        self.drawn(told, options)
+        sys.stdout.write((json.dumps(without_figure(told)) if options.json else sentences(told)) + "\n")
+        return 0
+
+    def all(self, there: dict[str, Exhibit], arguments: Sequence[str]) -> int:
+        """Every exhibit at its own number of runs, and one sheet with all of them."""
+        options = parse(Shown, arguments, prog=f"rlhub {self.command} all")
+        use_plain_lines(options.plain)
+        told = []
+        with progress(self.command, len(there)) as task:
+            for exhibit in there.values():
+                task.activity = exhibit.key
+                told.append(self.made(exhibit, {}, options))
+                task.advance()
+            task.activity = "drawing"
+            self.drawn_all(told, options)
+        total = sum(one["seconds"] for one in told)
+        if options.json:
+            sys.stdout.write(json.dumps({"seconds": total, "exhibits": [without_figure(one) for one in told]}) + "\n")
+        else:
+            lines = [f"{one['key']:>14}  {one['seconds']:7.1f} s  {one['title']}" for one in told]
+            sys.stdout.write("\n".join([*lines, f"{'together':>14}  {total:7.1f} s; {self.folder(options) / 'index.html'}"]) + "\n")
+        return 0
+
+    def made(self, exhibit: Exhibit, asked: dict[str, Any], options: Any) -> dict[str, Any]:
+        """An exhibit's figure, numbers, and how long it took."""
+        check_runs(asked.get("runs", 1))
+        with progress(f"{self.item} {exhibit.key}".strip()):
+            began = time.perf_counter()
+            results = exhibit.compute(**asked)
+            seconds = time.perf_counter() - began
+        stem = self.folder(options) / f"{self.item or self.command}-{exhibit.key.replace(' ', '-')}"
+        return {
+            "key": exhibit.key,
+            "title": exhibit.title,
+            "shows": exhibit.shows,
+            "asked": asked,
+            "seconds": seconds,
+            "numbers": exhibit.numbers(results),
+            "page": str(stem.with_name(stem.name + ".html")),
+            "picture": None if options.page_only else str(stem.with_name(stem.name + ".png")),
+            "figure": exhibit.draw(results),
+        }
+
+    def drawn(self, told: dict[str, Any], options: Any) -> None:
+        """Write an exhibit's page and picture."""
+        self.written([told], options)
+
+    def drawn_all(self, told: list[dict[str, Any]], options: Any) -> None:
+        """Write all of them, and one page that shows them side by side."""
+        self.written(told, options)
+        with writing("the sheet", self.folder(options)):
+            (self.folder(options) / "index.html").write_text(sheet(self.about, told))
+
+    def written(self, told: list[dict[str, Any]], options: Any) -> None:
+        """Write figures; pictures all at once, as each start of the browser takes seconds."""
+        folder = self.folder(options)
+        with writing("the figures", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for one in told:
+                write_html(one["figure"], Path(one["page"]))
+            write_images({Path(one["picture"]): one["figure"] for one in told if one["picture"]})
+
+    def folder(self, options: Any) -> Path:
+        """Where figures go."""
+        return Path(options.to or self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listing:
+    """How the list is printed.
+
+    Attributes:
+        json: as JSON.
+    """
+
+    json: bool = False
+
+
+def asked_by(exhibit: Exhibit) -> dict[str, inspect.Parameter]:
+    """The options of an exhibit: its computation's keyword arguments."""
+    return dict(inspect.signature(exhibit.compute).parameters)
+
+
+def options_of(exhibit: Exhibit) -> type[Any]:
+    """An exhibit's options and those of the command, as a dataclass for the command line."""
+    asked = [(name, one.annotation, field(default=one.default)) for name, one in asked_by(exhibit).items()]
+    shown = [(one.name, one.type, field(default=one.default)) for one in fields(Shown)]
+    return make_dataclass("Options", [*asked, *shown], kw_only=True, frozen=True)
+
+
+def sentences(told: dict[str, Any]) -> str:
+    """What came out, for a person."""
+    width = max((len(name) for name in told["numbers"]), default=0)
+    lines = [f"  {name:{width}}  {value:.6g}" for name, value in told["numbers"].items()]
+    places = " and ".join(place for place in (told["picture"], told["page"]) if place)
+    return "\n".join([told["title"], *lines, f"{told['shows']}", f"computed in {clock(told['seconds'])}; see {places}"])
+
+
+def without_figure(told: dict[str, Any]) -> dict[str, Any]:
+    """The same without what JSON doesn't hold."""
+    return {name: value for name, value in told.items() if name != "figure"}
+
+
+def sheet(about: str, told: list[dict[str, Any]]) -> str:
+    """A page with every exhibit's picture, each a link to its own page."""
+    from jinja2 import Environment, PackageLoader
+
+    template = Environment(loader=PackageLoader("rlhub.hub", "templates"), autoescape=True).get_template("gallery.html.jinja")
+    rows = [without_figure(one) | {name: Path(one[name]).name for name in ("page", "picture") if one[name]} for one in told]
+    return template.render(about=about, told=rows)
