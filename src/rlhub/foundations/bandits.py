@@ -6,10 +6,12 @@ step. The loops are compiled.
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit, prange
+from numba import prange
+
+from rlhub.foundations.compiled import compiled
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def epsilon_greedy(
     values: Float[np.ndarray, "runs arms"], steps: int, *, epsilon: float, first: float, step_size: float, seed: int
 ) -> tuple[Float[np.ndarray, "runs steps"], Bool[np.ndarray, "runs steps"]]:
@@ -41,7 +43,7 @@ def epsilon_greedy(
     return rewards, best
 
 
-@njit(cache=True)
+@compiled
 def random_argmax(values: Float[np.ndarray, " actions"]) -> int:
     """An index of the largest value, ties broken evenly."""
     largest, found, chosen = values.max(), 0, 0

@@ -1,0 +1,20 @@
+"""Loops at the speed of compiled code: numba's compiler, as all functions here use it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+
+def compiled(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+    """A function compiled at its first call, and kept on disk for the next process.
+
+    Args:
+        function: what is compiled.
+        parallel: let `prange` share its passes between the cores.
+    """
+    if function is None:
+        return lambda wanted: compiled(wanted, parallel=parallel)
+    # Where annotations are checked at run time, that wraps the function in Python, which numba can't read.
+    return njit(cache=True, parallel=parallel)(inspect.unwrap(function))
