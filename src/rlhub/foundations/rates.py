@@ -81,10 +81,12 @@ def drawn_panels(title: str, panels: Sequence[Panel]) -> go.Figure:
                 mode="lines+markers" if curve.marks else "lines",
             )  # fmt: skip
             drawn.add_trace(trace, row=1, col=column)
-        for axis, text, log in (("xaxis", panel.x_title, panel.log_x), ("yaxis", panel.y_title, panel.log_y)):
-            # Numbers are told at powers of ten only: the digits between them crowd a narrow panel.
-            shown = {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {}
-            drawn.layout[axis + ("" if column == 1 else str(column))].update(title_text=text, **shown)
+        for axis, text, log in (("x", panel.x_title, panel.log_x), ("y", panel.y_title, panel.log_y)):
+            there = np.concatenate([getattr(curve, axis) for curve in panel.curves])
+            # The digits between powers of ten crowd an axis, but one with few powers needs some of them.
+            step = 1 if log and there.max() > 100 * there.min() else "D2"
+            shown = {"type": "log", "dtick": step, "exponentformat": "power"} if log else {}
+            drawn.layout[f"{axis}axis{'' if column == 1 else column}"].update(title_text=text, **shown)
         left = (column - 1) * (1 + gap) / columns
         drawn.update_layout({legend: {"x": left, "xanchor": "left", "y": -70 / 380, "yanchor": "top", "tracegroupgap": 0}})
     styled(drawn, title=title, width=480 * columns + 120, height=height)
