@@ -192,7 +192,7 @@ def draw_parameter_study(results: Results) -> go.Figure:
 
 def tell_parameter_study(results: Results) -> dict[str, float]:
     """Each method's best average reward and where it has it."""
-    told = {}
+    told: dict[str, float] = {}
     for name, curve in results.items():
         best = int(np.argmax(curve["reward"]))
         told |= {f"best reward, {name}": curve["reward"][best], f"best parameter, {name}": curve["parameter"][best]}
