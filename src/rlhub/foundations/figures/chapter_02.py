@@ -32,7 +32,8 @@ def draw_rewards(results: Results) -> go.Figure:
     text = [f"q*({arm})" for arm in range(1, ARMS + 1)]
     mark = {"symbol": "line-ew-open", "size": 22, "line_width": 2, "color": colour_of("", 1)}
     drawn.add_trace(go.Scatter(x=list(range(1, ARMS + 1)), y=results["means"], text=text, mode="markers", marker=mark, name="q*, the mean"))
-    drawn.update_xaxes(title_text="action", dtick=1)
+    drawn.update_xaxes(title_text="action", dtick=1, range=[0.4, ARMS + 0.6])
+    drawn.update_layout(legend={"x": 0.01, "y": 0.99})
     drawn.update_yaxes(title_text="reward distribution")
     return styled(drawn, title="Figure 2.1: one task of the 10-armed testbed")
 
@@ -184,7 +185,7 @@ def draw_parameter_study(results: Results) -> go.Figure:
         drawn.add_trace(go.Scatter(x=np.log2(curve["parameter"]), y=curve["reward"], name=name, line=line, mode="lines+markers"))
     powers = list(range(-7, 3))
     names = [f"1/{2**-power}" if power < 0 else f"{2**power}" for power in powers]
-    drawn.update_xaxes(title_text="ε, α, c or Q₁", tickvals=powers, ticktext=names)
+    drawn.update_xaxes(title_text="ε, α, c or Q₁", tickvals=powers, ticktext=names, zeroline=False)
     drawn.update_yaxes(title_text="average reward over the first 1000 steps")
     drawn.update_layout(legend={"x": 0.01, "y": 0.01, "yanchor": "bottom"})
     return styled(drawn, title="Figure 2.6: a parameter study of bandit methods")

@@ -50,8 +50,8 @@ def draw_best_policy(results: Results) -> go.Figure:
 
 def squared(drawn: go.Figure) -> go.Figure:
     """The grid with its first row on top and without ticks."""
-    drawn.update_xaxes(showticklabels=False, ticks="", showgrid=False)
-    drawn.update_yaxes(showticklabels=False, ticks="", showgrid=False, autorange="reversed")
+    drawn.update_xaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False, showline=False)
+    drawn.update_yaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False, showline=False, autorange="reversed")
     return drawn
 
 

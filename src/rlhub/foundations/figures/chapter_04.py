@@ -79,7 +79,8 @@ def draw_rental(results: Results) -> go.Figure:
     drawn.add_trace(go.Surface(z=results["values"], colorscale=[list(one) for one in SEQUENTIAL], showscale=False), row=2, col=3)
     drawn.update_xaxes(title_text="cars at second location")
     drawn.update_yaxes(title_text="cars at first location")
-    drawn.update_scenes(xaxis_title="second", yaxis_title="first", zaxis_title="value, $")
+    eye = {"x": -1.9, "y": -1.9, "z": 0.9}
+    drawn.update_scenes(xaxis_title="second", yaxis_title="first", zaxis_title="value, $", camera_eye=eye)
     return styled(
         drawn, title="Figure 4.2: policy iteration on Jack's car rental (cars moved from the first to the second)", width=1150, height=800
     )
