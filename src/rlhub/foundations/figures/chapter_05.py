@@ -168,7 +168,7 @@ def draw_infinite_variance(results: Results) -> go.Figure:
     for place, estimates in enumerate(results["estimates"]):
         line: dict[str, Any] = {"color": colour_of("", place), "width": 1.2}
         drawn.add_trace(go.Scatter(x=results["marks"], y=estimates, line=line, name=f"run {place + 1}", showlegend=False))
-    drawn.add_hline(y=1, line_dash="dash", line_color="#888888", annotation_text="the true value", annotation_position="top right")
+    drawn.add_hline(y=1, line_dash="dash", line_color="#888888", annotation_text="the true value", annotation_position="top left")
     drawn.update_xaxes(title_text="episodes", type="log", dtick=1)
     drawn.update_yaxes(title_text="estimate by ordinary importance sampling", range=[0, 3.2])
     return styled(drawn, title="Figure 5.4: estimates whose variance is infinite don't settle")
