@@ -74,4 +74,8 @@ def test_estimates_with_infinite_variance_jump_and_are_seldom_right():
 def test_one_episode_in_eleven_ends_on_the_left_and_its_ratio_is_a_power_of_two():
     estimates = left_or_right(np.array([1]), 4000, 0)[:, 0]
     assert (estimates > 0).mean() == pytest.approx(0.05 / 0.55, abs=4 * np.sqrt(0.083 / 4000))
-    assert (np.log2(estimates[estimates > 0]) % 1 == 0).all()
+    lefts = np.log2(estimates[estimates > 0])
+    assert (lefts % 1 == 0).all()
+    assert lefts.min() == 1
+    assert (lefts == 1).mean() == pytest.approx(0.55, abs=4 * np.sqrt(0.25 / len(lefts)))
+    assert lefts.mean() == pytest.approx(1 / 0.55, abs=4 * 1.22 / np.sqrt(len(lefts)))

@@ -21,15 +21,12 @@ def left_or_right(marks: Int[np.ndarray, " marks"], runs: int, seed: int) -> Flo
     estimates = np.empty((runs, len(marks)))
     for run in prange(runs):
         np.random.seed(seed * 1_000_003 + run)
-        total, done = 0.0, 0
+        # Ten episodes of eleven go right at last and add 0: how many come before the next that ends on the left is drawn at once.
+        total, next_left = 0.0, np.random.geometric(1 / 11)
         for place in range(len(marks)):
-            while done < marks[place]:
-                ratio = 1.0
-                while np.random.random() < 0.5:
-                    ratio *= 2
-                    if np.random.random() < 0.1:
-                        total += ratio
-                        break
-                done += 1
-            estimates[run, place] = total / done
+            while next_left <= marks[place]:
+                # All its moves were to the left, n of them with a chance in proportion to (0.5 * 0.9)^n; its ratio is 1 / 0.5^n.
+                total += 2.0 ** np.random.geometric(1 - 0.5 * 0.9)
+                next_left += np.random.geometric(1 / 11)
+            estimates[run, place] = total / marks[place]
     return estimates

@@ -39,8 +39,7 @@ def draw_learning(results: Results) -> go.Figure:
             place += 1
     drawn.update_xaxes(title_text="games of self-play", type="log", dtick=1)
     drawn.update_yaxes(title_text="games, %", range=[-2, 102])
-    drawn.update_layout(legend={"x": 0.01, "y": 0.5})
-    return styled(drawn, title="Tic-tac-toe learned by self-play: median over runs of the greedy player")
+    return styled(drawn, title="Tic-tac-toe learned by self-play: median over runs of the greedy player", width=1180)
 
 
 def tell_learning(results: Results) -> dict[str, float]:

@@ -46,10 +46,10 @@ def surface(values: np.ndarray) -> go.Surface:
 def seen_from_the_corner(drawn: go.Figure) -> go.Figure:
     """Scenes with the book's axes."""
     drawn.update_scenes(
-        xaxis={"title": "dealer showing", "tickvals": list(range(10)), "ticktext": CARDS},
+        xaxis={"title": "dealer showing", "tickvals": [0, 3, 6, 9], "ticktext": CARDS[::3]},
         yaxis={"title": "player sum", "tickvals": SUMS[::3]},
         zaxis={"title": "", "range": [-1, 1], "tickvals": [-1, 0, 1]},
-        camera_eye={"x": 1.5, "y": -1.7, "z": 0.9},
+        camera={"eye": {"x": 1.6, "y": -1.8, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.2}},
     )
     return drawn
 
@@ -58,7 +58,11 @@ def draw_stick_on_20(results: Results) -> go.Figure:
     """A usable ace above, none below; few games on the left, many on the right."""
     from plotly.subplots import make_subplots
 
-    titles = [f"{ace}, after {games:,} games" for ace in ("usable ace", "no usable ace") for games in (10_000, results["games"])]
+    titles = [
+        f"{ace}, after {games:,} games"
+        for ace in ("usable ace", "no usable ace")
+        for games in (min(10_000, results["games"]), results["games"])
+    ]
     drawn = make_subplots(
         2, 2, specs=[[{"type": "surface"}] * 2] * 2, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.06
     )
@@ -164,7 +168,7 @@ def draw_infinite_variance(results: Results) -> go.Figure:
     for place, estimates in enumerate(results["estimates"]):
         line: dict[str, Any] = {"color": colour_of("", place), "width": 1.2}
         drawn.add_trace(go.Scatter(x=results["marks"], y=estimates, line=line, name=f"run {place + 1}", showlegend=False))
-    drawn.add_hline(y=1, line_dash="dash", line_color="#888888", annotation_text="the true value", annotation_position="top right")
+    drawn.add_hline(y=1, line_dash="dash", line_color="#888888", annotation_text="the true value", annotation_position="top left")
     drawn.update_xaxes(title_text="episodes", type="log", dtick=1)
     drawn.update_yaxes(title_text="estimate by ordinary importance sampling", range=[0, 3.2])
     return styled(drawn, title="Figure 5.4: estimates whose variance is infinite don't settle")
