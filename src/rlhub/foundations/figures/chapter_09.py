@@ -24,7 +24,9 @@ EPISODES, EVERY = 5000, 50
 LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 STEP_SIZES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 ORDERS = (5, 10, 20)
-SIZES, WIDTHS = (10, 40, 160, 640, 2560, 10240), {"narrow": 0.1, "medium": 0.3, "broad": 0.7}
+SIZES = (10, 40, 160, 640, 2560, 10240)
+# Whole multiples of the distance between centres, so that as many features are present at every point away from the ends.
+WIDTHS = {"narrow": 0.12, "medium": 0.32, "broad": 0.72}
 
 
 def state_values(*, runs: int = 1, seed: int = 0, episodes: int = 100_000, step_size: float = 2e-5) -> Results:
@@ -185,7 +187,7 @@ def tell_curves(results: Results) -> dict[str, float]:
 
 def widths(*, runs: int = 1, seed: int = 0) -> Results:
     """A square wave learned from random points with features of three widths."""
-    points, centres = np.linspace(0, 2, 401), np.linspace(0, 2, 50)
+    points, centres = (np.arange(400) + 0.5) / 200, (np.arange(50) + 0.5) / 25
     found: dict[str, Any] = {"points": points}
     for name, width in WIDTHS.items():
         table = interval_features(points, centres, width)
