@@ -1,6 +1,7 @@
 """Computes every figure of the book and every experiment on a bound, and writes docs/book.md and docs/theory.md with their pictures.
 
     python benchmarks/book_report.py            # both; book or theory for one
+    python benchmarks/book_report.py --page     # only the pages, from what was computed before
     python benchmarks/book_report.py --check    # whether the pages show what is in benchmarks/results/
 
 Numbers and seconds go to benchmarks/results/book.json and theory.json.
@@ -116,12 +117,13 @@ if __name__ == "__main__":
     use_plain_lines(True)
     words = sys.argv[1:]
     stale = []
-    for name in [word for word in words if word in PAGES] or PAGES:
+    measured = [name for name in PAGES if (RESULTS / f"{name}.json").exists()]
+    for name in [word for word in words if word in PAGES] or ([*PAGES] if len(words) == 0 else measured):
         path, place = RESULTS / f"{name}.json", DOCS / f"{name}.md"
         if "--check" in words:
             stale += [] if place.exists() and place.read_text() == page(name, json.loads(path.read_text())) else [name]
             continue
-        found = computed(name)
+        found = json.loads(path.read_text()) if "--page" in words else computed(name)
         path.write_text(json.dumps(found, indent=1) + "\n")
         place.write_text(page(name, found))
     if stale:
