@@ -52,7 +52,7 @@ def tell_planning(results: Results) -> dict[str, float]:
         "gamma": results["gamma"],
         "value iteration's factor a step, steps 20 to 50": float(((value[:, 50] / value[:, 20]) ** (1 / 30)).mean()),
         "largest share of value iteration's bound": float((value / (powers * value[:, :1]))[:, counted].max()),
-        "largest share of policy iteration's bound": float(np.nanmax(policy / (powers * policy[:, :1]))[:, counted]),
+        "largest share of policy iteration's bound": float(np.nanmax((policy / (powers * policy[:, :1]))[:, counted])),
         "policy iteration's steps, most": float((~np.isnan(policy)).sum(1).max() - 1),
         "linear program's largest difference": float(results["program"].max()),
     }
