@@ -2,9 +2,9 @@
 
     python benchmarks/book_report.py            # both; book or theory for one
     python benchmarks/book_report.py --page     # only the pages, from what was computed before
-    python benchmarks/book_report.py --check    # whether the pages show what is in benchmarks/results/
+    python benchmarks/book_report.py --check    # whether the pages show what is in benchmarks/results/foundations/
 
-Numbers and seconds go to benchmarks/results/book.json and theory.json.
+Numbers and seconds go to benchmarks/results/foundations/.
 """
 
 import inspect
@@ -65,7 +65,7 @@ def page(name: str, found: dict[str, Any]) -> str:
     lines = [
         f"# {title}",
         "",
-        f"{about} Written by `python benchmarks/book_report.py {name}` from `benchmarks/results/{name}.json`: {len(rows)} in {total:.0f} s "
+        f"{about} Written by `python benchmarks/book_report.py {name}` from `benchmarks/results/foundations/{name}.json`: {len(rows)} in {total:.0f} s "
         f"on {found['machine']['cores']} cores ({found['machine']['cpu']}), some of it compilation.",
         "",
         " ".join(f"[{row['key']}](#{anchor(there[row['key']])})" for row in rows),
@@ -117,13 +117,14 @@ if __name__ == "__main__":
     use_plain_lines(True)
     words = sys.argv[1:]
     stale = []
-    measured = [name for name in PAGES if (RESULTS / f"{name}.json").exists()]
+    measured = [name for name in PAGES if (RESULTS / "foundations" / f"{name}.json").exists()]
     for name in [word for word in words if word in PAGES] or ([*PAGES] if len(words) == 0 else measured):
-        path, place = RESULTS / f"{name}.json", DOCS / f"{name}.md"
+        path, place = RESULTS / "foundations" / f"{name}.json", DOCS / f"{name}.md"
         if "--check" in words:
             stale += [] if place.exists() and place.read_text() == page(name, json.loads(path.read_text())) else [name]
             continue
         found = json.loads(path.read_text()) if "--page" in words else computed(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n")
         place.write_text(page(name, found))
     if stale:
