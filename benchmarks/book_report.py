@@ -65,8 +65,8 @@ def page(name: str, found: dict[str, Any]) -> str:
     lines = [
         f"# {title}",
         "",
-        f"{about} Written by `python benchmarks/book_report.py {name}` from `benchmarks/results/foundations/{name}.json`: {len(rows)} in {total:.0f} s "
-        f"on {found['machine']['cores']} cores ({found['machine']['cpu']}), some of it compilation.",
+        f"{about} Written by `python benchmarks/book_report.py {name}` from `benchmarks/results/foundations/{name}.json`: {len(rows)} in "
+        f"{total:.0f} s on {found['machine']['cores']} cores ({found['machine']['cpu']}), some of it compilation.",
         "",
         " ".join(f"[{row['key']}](#{anchor(there[row['key']])})" for row in rows),
         "",
@@ -128,4 +128,6 @@ if __name__ == "__main__":
         path.write_text(json.dumps(found, indent=1) + "\n")
         place.write_text(page(name, found))
     if stale:
-        sys.exit(f"docs/{stale[0]}.md doesn't show what benchmarks/results/{stale[0]}.json says: run python benchmarks/book_report.py")
+        sys.exit(
+            f"docs/{stale[0]}.md doesn't show what benchmarks/results/foundations/{stale[0]}.json says: run python benchmarks/book_report.py"
+        )
