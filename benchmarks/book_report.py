@@ -128,6 +128,4 @@ if __name__ == "__main__":
         path.write_text(json.dumps(found, indent=1) + "\n")
         place.write_text(page(name, found))
     if stale:
-        sys.exit(
-            f"docs/{stale[0]}.md doesn't show what benchmarks/results/foundations/{stale[0]}.json says: run python benchmarks/book_report.py"
-        )
+        sys.exit(f"docs/{stale[0]}.md is older than its JSON: run python benchmarks/book_report.py --page")
