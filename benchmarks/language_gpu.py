@@ -1,6 +1,6 @@
 """GRPO on a GPU: where a step's time goes, and what bfloat16, CUDA graphs and adapters are worth.
 
-    python benchmarks/language_gpu.py      # needs a GPU; writes benchmarks/results/language_gpu.json
+    python benchmarks/language_gpu.py      # needs a GPU; writes benchmarks/results/gpu/language.json
 
 Every way takes the same prompts. A step is timed whole and in its parts; the profile counts what the GPU computed in one step.
 """
@@ -124,7 +124,7 @@ if __name__ == "__main__":
     if not torch.cuda.is_available():
         sys.exit(str(UserError("there is no GPU here to measure")))
     result = measured()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "language_gpu.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "gpu").mkdir(parents=True, exist_ok=True)
+    (RESULTS / "gpu" / "language.json").write_text(json.dumps(result, indent=1) + "\n")
     for name, told in result["ways"].items():
         print(name, {part: round(value, 3) for part, value in told["median"].items()}, flush=True)

@@ -2,7 +2,6 @@
 
     python benchmarks/learning_signals.py                        # all tasks that have no JSON yet; goes on after a kill
     python benchmarks/learning_signals.py chain_sum --workers 4  # one task; several processes at once pay on a GPU
-    python benchmarks/signals_report.py                          # the page and its figures, from the JSON
 
 Every arm of `rlhub study signals` but Constitutional AI, which never sees the task, begins from one base: SmolLM2-135M-Instruct after a
 short imitation of worked answers. What a judge of steps finds among many answers of the base stands beside, by the tokens that it takes. On

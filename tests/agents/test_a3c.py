@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -75,6 +76,8 @@ def test_workers_end_quietly_with_their_first_process(how, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What a shell starts in its background ignores Ctrl-C, and so would what that starts.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not (tmp_path / "run" / "metrics.jsonl").exists():
             time.sleep(0.1)

@@ -12,7 +12,7 @@ def test_a_figure_is_computed_drawn_and_told(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["key"] == "2.2"
     assert told["asked"]["runs"] == 20
-    assert "reward at the end, epsilon 0" in told["numbers"]
+    assert "reward at the end, ε = 0 (greedy)" in told["numbers"]
     assert "Figure 2.2" in (tmp_path / "figure-2.2.html").read_text()
 
 

@@ -15,7 +15,7 @@ from rlhub.core.training import execute
 from rlhub.language.advantages import token_rewards, whitened
 from rlhub.language.ppo_rlhf import PPORLHF, Steering, with_imitation
 from rlhub.language.rows import Group, completion_mask
-from rlhub.language.scorer import read_head
+from rlhub.language.scorer import head_of, read_head
 from rlhub.language.task import load_task
 from rlhub.language.update import Batch, load_reference, score_all
 
@@ -70,6 +70,16 @@ def test_the_coefficient_is_steered_to_the_target():
     fixed = Steering(0.1, target=0.0, horizon=1000)
     fixed.observe(60.0, answers=100)
     assert fixed.coefficient == 0.1
+
+
+def test_a_value_model_of_its_own_says_0_until_it_has_learnt_more(tmp_path):
+    system = PPORLHF(model="tiny", task="facts:capitals", steps=1)
+    critic = system.critic(Run.create(system, runs=tmp_path))
+    values = system.values_of(critic, GROUPS)
+    assert not values.any()
+    critic.optimizer.zero_grad()
+    read_head(critic.bare, GROUPS).values.sum().backward()
+    assert head_of(critic.bare).weight.grad.abs().sum() > 0
 
 
 def step_of(micro_tokens, shown=()):

@@ -22,14 +22,14 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.advantages import token_rewards, whitened
 from rlhub.language.judged import describe
-from rlhub.language.logprobs import Scored
+from rlhub.language.logprobs import Scored, causal_model
 from rlhub.language.losses import policy_loss
 from rlhub.language.model import Policy
 from rlhub.language.optimisation import pace
 from rlhub.language.rollout import Rollout
 from rlhub.language.rows import Group
 from rlhub.language.sampling import Sampling
-from rlhub.language.scorer import Critic, Outputs, Scorer, load_scorer, read_head
+from rlhub.language.scorer import Critic, Outputs, Scorer, head_of, load_scorer, read_head
 from rlhub.language.sft import answered
 from rlhub.language.shared_trunk import TwoHeaded, Valued
 from rlhub.language.steering import Steering
@@ -114,8 +114,11 @@ class PPORLHF(Sampling):
             run.log(step, **metrics, **measures, **describe(rollout, scores), **told)
 
     def critic(self, run: Run) -> Scorer:
-        """The value model: the reward model, or the starting model with a fresh head."""
-        return load_scorer(
+        """The value model: the reward model, or the starting model with a head that says 0 until it has learnt more.
+
+        A head drawn at random would begin as noise in every advantage.
+        """
+        critic = load_scorer(
             self.reward_model or self.model,
             fresh=not self.reward_model,
             learning_rate=self.learning_rate if self.value_learning_rate is None else self.value_learning_rate,
@@ -124,6 +127,10 @@ class PPORLHF(Sampling):
             precision=self.precision,
             seed=run.seed,
         )
+        if not self.reward_model:
+            for parameter in head_of(causal_model(critic.model)).parameters():
+                torch.nn.init.zeros_(parameter)
+        return critic
 
     def batch(
         self,

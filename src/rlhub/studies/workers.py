@@ -13,7 +13,7 @@ import torch
 from rlhub.core.errors import UserError
 from rlhub.core.progress import Progress, use_plain_lines
 from rlhub.core.provenance import usable_cores
-from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.measuring import Subject
 from rlhub.studies.store import Store
 
 LOGS = "workers"
@@ -28,8 +28,13 @@ class Workers:
         count: processes; 1 works in this one.
     """
 
-    def __init__(self, study: Any, measuring: Measuring, count: int = 1) -> None:
+    def __init__(self, study: Any, measuring: Any, count: int = 1) -> None:
         """Start nothing yet.
+
+        Args:
+            study: whose work it is.
+            measuring: what `study.begin` gave; a process of its own has it given anew.
+            count: processes.
 
         Raises:
             UserError: there can't be so many.
@@ -60,7 +65,7 @@ class Workers:
             pool.shutdown(cancel_futures=True)
 
 
-_held: tuple[Any, Measuring] | None = None
+_held: tuple[Any, Any] | None = None
 
 
 def _begin(study: Any, folder: Path, threads: int) -> None:
