@@ -38,7 +38,7 @@ def test_ascent_ends_when_it_is_enough():
 
 
 def test_the_natural_gradient_keeps_its_rate_for_any_number_of_states_and_the_plain_one_starts_slowly():
-    results = THEORY["policy-gradient"].compute(seed=1, patience=1000)
+    results = THEORY["policy-gradient"].compute(seed=1, patience=400)
     told = THEORY["policy-gradient"].numbers(results)
     for states in (4, 16, 64):
         assert told[f"slope in T, last tenfold, {states} states"] == pytest.approx(-1, abs=0.15)

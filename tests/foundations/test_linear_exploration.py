@@ -37,13 +37,19 @@ def test_with_one_choice_the_inverses_are_those_of_the_features_passed():
 
 
 def test_regret_keeps_to_the_bounds_and_the_rate_whatever_the_number_of_states():
-    results = LSVI.compute(runs=2, seed=1, episodes=8000)
+    results = LSVI.compute(seed=0, episodes=20_000)
     told = LSVI.numbers(results)
     assert told["least promise above the optimum"] > 0
     assert told["largest share of the bound"] <= 1
     assert told["largest share of what was promised and not kept"] <= 1
     for states in (10, 40):
-        assert told[f"slope, last tenfold, {states} states"] < 0.6
-        assert told[f"slope of what was promised and not kept, {states} states"] == pytest.approx(0.55, abs=0.15)
+        assert told[f"slope, last tenfold, {states} states"] == pytest.approx(0.5, abs=0.12)
+        assert told[f"slope of what was promised and not kept, {states} states"] < 0.8
     assert told["regret at the end, 40 states"] < 2.5 * told["regret at the end, 10 states"]
     assert len(LSVI.draw(results).data) == 5
+
+
+def test_a_radius_that_is_too_small_is_seen_to_lose_optimism():
+    told = LSVI.numbers(LSVI.compute(seed=0, episodes=20_000, share=0.05))
+    assert told["least promise above the optimum"] < 0
+    assert told["largest share of what was promised and not kept"] > 1

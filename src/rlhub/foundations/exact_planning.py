@@ -26,13 +26,13 @@ def greedy(action_values: PerPair) -> PerPair:
 
 def policy_values(transitions: Transitions, rewards: PerPair, discount: float, policy: PerPair) -> PerState:
     """What a policy is worth from each state, by its linear equations (I - gamma P) v = r."""
-    moves, earned = np.einsum("sa,sat->st", policy, transitions), (policy * rewards).sum(1)
+    moves, earned = (policy[:, None] @ transitions)[:, 0], (policy * rewards).sum(1)
     return np.linalg.solve(np.eye(len(earned)) - discount * moves, earned)
 
 
 def visits(transitions: Transitions, discount: float, policy: PerPair, start: PerState) -> PerState:
     """The discounted share of time that a policy spends in each state, which sums to 1 (d^pi of AJKS, Sec. 1.5)."""
-    moves = np.einsum("sa,sat->st", policy, transitions)
+    moves = (policy[:, None] @ transitions)[:, 0]
     return (1 - discount) * np.linalg.solve(np.eye(len(start)) - discount * moves.T, start)
 
 

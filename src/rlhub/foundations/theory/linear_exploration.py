@@ -26,7 +26,7 @@ def bound(dimensions: int, radius: float, episodes: Float[np.ndarray, " episodes
     return widths + 2 * HORIZON * np.sqrt(2 * HORIZON * episodes * np.log(2 / FAILURE))
 
 
-def lsvi_regrets(*, runs: int = RUNS, seed: int = 0, dimensions: int = 4, episodes: int = 20_000, share: float = 0.05) -> Results:
+def lsvi_regrets(*, runs: int = RUNS, seed: int = 0, dimensions: int = 4, episodes: int = 20_000, share: float = 0.2) -> Results:
     """Regret and what was promised and not kept, for few and for many states; each run has its own MDP."""
     check_runs(runs)
     seen = np.unique(np.geomspace(10, episodes, 50).round())
