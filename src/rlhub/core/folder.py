@@ -53,10 +53,26 @@ def find_run(spec: str | Path, runs: str | Path | None = None) -> Path | None:
 
 def list_runs(runs: str | Path | None = None) -> list[Path]:
     """The folders of all runs below the runs folder, studies' runs included, oldest first."""
-    root = runs_folder(runs)
-    found = [path.parent for path in root.rglob("provenance.json") if is_run(path.parent)]
-    found = [folder for folder in found if not any(part.startswith(".") for part in folder.relative_to(root).parts)]
+    found = [Path(folder) for folder in walk_runs(str(runs_folder(runs)))]
     return sorted(found, key=lambda folder: (folder / "config.json").stat().st_mtime)
+
+
+def walk_runs(root: str) -> Iterator[str]:
+    """The folders of all runs below a folder, those of a run's stages after its own; links and names with a dot before them are passed by.
+
+    Strings and not paths, which would take more time than the disk where there are thousands.
+    """
+    try:
+        entries = list(os.scandir(root))
+    except OSError:
+        return
+    names = {entry.name for entry in entries}
+    if {"config.json", "provenance.json"} <= names:
+        yield root
+    for entry in entries:
+        # What a checkpoint or a tracker holds is no run, and there can be thousands of files in it.
+        if entry.name not in ("checkpoints", "trackers") and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            yield from walk_runs(entry.path)
 
 
 def checked_name(name: str) -> str:

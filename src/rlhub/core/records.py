@@ -9,6 +9,9 @@ import psutil
 
 from rlhub.core.files import read_json
 
+LAST_LINES = 100
+"""Of metrics, for a metric's newest value: enough for those that are measured now and then, few enough for thousands of runs."""
+
 
 def status_of(folder: Path) -> str:
     """How a run stands: new, running, finished, diverged, failed, interrupted, or killed when its process is gone without a word."""
@@ -28,13 +31,13 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:
-    """The newest value of every metric near the end of metrics.jsonl, the mean where there are several seeds, and the step."""
+    """The newest value of every metric in the last lines of metrics.jsonl, the mean where there are several seeds, and the step."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return {}
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 65536))
-        lines = file.read().splitlines(keepends=True)
+        lines = file.read().splitlines(keepends=True)[-LAST_LINES:]
     merged: dict[str, Any] = {}
     for line in _whole_lines(lines):
         merged |= {name: _mean(value) if isinstance(value, list) else value for name, value in line.items()}

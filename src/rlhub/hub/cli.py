@@ -26,6 +26,7 @@ COMMANDS = {
     "study": ("study STUDY", "a core question: several signals from one model, measured and reported"),
     "book": ("book FIGURE", "Sutton & Barto's figures, computed anew: `rlhub book list`, `rlhub book figure 6.4`"),
     "theory": ("theory NAME", "what theory promises beside what an algorithm does: `rlhub theory list`"),
+    "serve": ("serve", "roadmap, systems, questions and runs in a browser"),
     "lens": ("lens LENS", "one measurement on any model or checkpoint"),
 }
 _EXAMPLES = (

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from uniplot import plot_to_string
 
 from rlhub.core.files import read_json
 from rlhub.core.folder import list_runs
 from rlhub.core.records import read_metrics
-from rlhub.core.statistics import bootstrap_interval, interquartile_mean
+from rlhub.hub.curves import interval, middle, on_grid
+from rlhub.hub.metric_log import ACCURACIES, METRIC
 
-METRIC, POINTS, HEIGHT, LEAST_WIDTH, MOST_WIDTH = "episode_return", 60, 12, 40, 90
-ACCURACIES = {"solved": "share of answers solved", "exact_match": "share of answers that match", "reward": "mean reward"}
-"""What says how good a language model's answers are; the first of them that a run has is drawn."""
+POINTS, HEIGHT, LEAST_WIDTH, MOST_WIDTH = 60, 12, 40, 90
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,25 +103,18 @@ def curve(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         One dict a stretch in which every seed ended an episode: step, value, low and high (over seeds), seeds, by_seed (each one's mean).
     """
-    import torch
-
     told = [(line["step"], line[METRIC] if isinstance(line[METRIC], list) else [line[METRIC]]) for line in metrics if METRIC in line]
     if not told:
         return []
     width = max(1, math.ceil(told[-1][0] / POINTS))
-    stretches: dict[int, list[list[float]]] = {}
-    for step, values in told:
-        found = stretches.setdefault((step - 1) // width, [[] for _ in values])
-        for seed, value in zip(found, values, strict=True):
-            if value is not None:
-                seed.append(value)
-    points = []
-    for place, found in sorted(stretches.items()):
-        if not all(found):
-            continue
-        means = torch.tensor([sum(seed) / len(seed) for seed in found], dtype=torch.float64)
-        draws = torch.Generator().manual_seed(place)
-        low, high = bootstrap_interval(means, interquartile_mean, resamples=500, generator=draws)
-        point = {"step": (place + 1) * width, "value": float(interquartile_mean(means)), "low": low, "high": high}
-        points.append({**point, "seeds": len(means), "by_seed": means.tolist()})
-    return points
+    grid = width * np.arange(1.0, math.ceil(told[-1][0] / width) + 1)
+    values = np.array([values for _, values in told], dtype=float)
+    table = on_grid(np.array([float(step) for step, _ in told]), values, grid)
+    whole = np.isfinite(table).all(1)
+    steps, means = grid[whole].astype(int).tolist(), table[whole]
+    low, high = interval(means)
+    columns = zip(steps, middle(means).tolist(), low.tolist(), high.tolist(), means.tolist(), strict=True)
+    return [
+        {"step": step, "value": value, "low": low, "high": high, "seeds": len(each), "by_seed": each}
+        for step, value, low, high, each in columns
+    ]

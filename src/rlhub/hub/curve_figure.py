@@ -9,7 +9,8 @@ from plotly.subplots import make_subplots
 from rlhub.core.errors import UserError
 from rlhub.core.records import read_metrics
 from rlhub.core.style import INK, POSITIVE, band, styled
-from rlhub.hub.curve import ACCURACIES, Stage, accuracy_of, curve, stages_of
+from rlhub.hub.curve import Stage, accuracy_of, curve, stages_of
+from rlhub.hub.metric_log import ACCURACIES
 
 BESIDE = {"length": "tokens<br>an answer", "reflections": "words of second<br>thoughts an answer"}
 BEFORE_ANSWERS = {"accuracy": "accuracy", "loss": "loss"}

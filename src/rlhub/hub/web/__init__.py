@@ -1,0 +1,1 @@
+"""The hub's web site: what `rlhub serve` opens."""
