@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One line of the roadmap.
+    """One system, as it is listed.
 
     Attributes:
         name: what a person types after ``rlhub train``.
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     source: str
 
 
-ROADMAP = (
+SYSTEMS = (
     Entry("sft", "rlhub.language.sft:SFT", "imitates answers, token by token", "Ouyang et al. 2022, arXiv:2203.02155"),
     Entry("dpo", "rlhub.language.dpo:DPO", "learns which of two answers is preferred", "Rafailov et al. 2023, arXiv:2305.18290"),
     Entry("grpo", "rlhub.language.grpo:GRPO", "tries a group of answers, reinforces the better", "Shao et al. 2024, arXiv:2402.03300"),
