@@ -15,8 +15,9 @@ from agents_settings import CELLS
 from plotly.subplots import make_subplots
 
 from rlhub.core.seeding import generator
-from rlhub.core.statistics import bootstrap_interval, interquartile_mean, stratified_bootstrap_interval
+from rlhub.core.statistics import bootstrap_interval, interquartile_mean
 from rlhub.core.style import band, colour_of, styled, symbol_of, write_images
+from rlhub.hub.measured import score, spread, verdict
 
 ROOT = Path(__file__).parent.parent
 LEARNING, PEERS, ABLATIONS = (ROOT / "benchmarks/results" / name for name in ("learning", "peers", "ablations"))
@@ -30,25 +31,6 @@ def results() -> list[dict[str, Any]]:
     """Every cell that was measured, in the order of the settings."""
     paths = [LEARNING / f"{cell.name}.json" for cell in CELLS]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
-
-
-def score(result: dict[str, Any], which: str = "score") -> tuple[float, float, float]:
-    """The interquartile mean of the seeds' scores and its 95% interval from a stratified bootstrap over them."""
-    scores = torch.tensor([[seed[which] for seed in result["seeds"]]], dtype=torch.float64)
-    low, high = stratified_bootstrap_interval(scores, generator=generator(0, result["name"]))
-    return float(interquartile_mean(scores.flatten())), low, high
-
-
-def verdict(result: dict[str, Any]) -> str:
-    """How the score stands to the reference: above and below where the interval leaves it out; else at, or short of it by less."""
-    if result["reference"] is None:
-        return "no reference"
-    value, low, high = score(result)
-    reference, steps = result["reference"]
-    short = "short of it, within the interval" if high >= reference else "**below**"
-    found = "above" if low > reference else "at" if value >= reference else short
-    ours = result["settings"]["steps"]
-    return found if ours == steps else f"{found} with {ours / steps:.2g} times its steps"
 
 
 def row(result: dict[str, Any], why: dict[str, str]) -> str:
@@ -188,10 +170,9 @@ def table(algorithm: str) -> str:
         "|---|---|---|",
     ]
     for case in told["cases"]:
-        scores = torch.tensor([case["scores"]], dtype=torch.float64)
-        low, high = stratified_bootstrap_interval(scores, generator=generator(0, algorithm, case["detail"]))
-        each = ", ".join(f"{value:.0f}" for value in case["scores"])
-        lines.append(f"| {case['detail']} | **{float(interquartile_mean(scores.flatten())):.0f}** [{low:.0f}, {high:.0f}] | {each} |")
+        value, low, high = spread(case["scores"], algorithm, case["detail"])
+        each = ", ".join(f"{one:.0f}" for one in case["scores"])
+        lines.append(f"| {case['detail']} | **{value:.0f}** [{low:.0f}, {high:.0f}] | {each} |")
     return "\n".join(lines)
 
 

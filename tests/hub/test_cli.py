@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhub.hub.roadmap import ROADMAP
+from rlhub.hub.systems import SYSTEMS
 
 TOY = f"{Path(__file__).parents[1] / 'core' / 'toy.py'}:Toy"
 BIG = ["--width", "3000", "--checkpoint-every", "2"]
@@ -54,7 +54,7 @@ def test_help_names_every_command_and_every_system(rlhub):
     told = rlhub("--help")["out"]
     assert all(re.search(rf"^  {command} ", told, re.MULTILINE) for command in ("train", "resume", "runs", "study", "lens"))
     listed = rlhub("train")["out"]
-    assert all(f"  {entry.name} " in listed and entry.source in listed for entry in ROADMAP)
+    assert all(f"  {entry.name} " in listed and entry.source in listed for entry in SYSTEMS)
 
 
 def test_a_system_s_help_shows_its_options_and_the_run_s(rlhub):
@@ -241,12 +241,12 @@ def test_a_file_where_the_runs_should_be_is_one_sentence(rlhub, tmp_path):
     assert (tmp_path / "runs").read_text() == "mine"
 
 
-def test_every_system_of_the_roadmap_can_be_imported_and_documents_its_fields():
+def test_every_system_can_be_imported_and_documents_its_fields():
     import dataclasses
 
     from rlhub.core.system import import_system
 
-    for entry in ROADMAP:
+    for entry in SYSTEMS:
         kind = import_system(entry.place)
         words = "".join(each.__doc__ or "" for each in kind.__mro__)
         assert all(f"{field.name}:" in words for field in dataclasses.fields(kind)), entry.name

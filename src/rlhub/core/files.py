@@ -1,6 +1,7 @@
 """Writing to a disk that may be full, read-only, or lose its power: whole or not at all."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -93,6 +94,28 @@ def read_appended(path: Path, *, together: int = 1) -> list[Any]:
         # Cutting keeps what comes before; writing it anew could be killed in between and lose it.
         os.truncate(path, sum(map(len, whole)))
     return [json.loads(line) for line in whole]
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Add a line to a JSONL file: whole or not at all, also where others append at once or an earlier process died within its line.
+
+    Raises:
+        OSError: the disk is full or may not be written; the lines that were there still are.
+    """
+    line = json.dumps(value).encode() + b"\n"
+    # Without a buffer, closing the file can't try once more to write what failed.
+    with path.open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        try:
+            while line:
+                line = line[file.write(line) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(whole)
+            raise
 
 
 def sync_file(path: Path) -> None:

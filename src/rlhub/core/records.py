@@ -30,6 +30,29 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return list(_whole_lines(path.read_bytes().splitlines(keepends=True))) if path.exists() else []
 
 
+def read_evaluations(folder: Path) -> list[dict[str, Any]]:
+    """Every line of evaluations.jsonl, oldest first: what `rlhub evaluate` found; whatever is damaged is left out."""
+    path = folder / "evaluations.jsonl"
+    return list(_whole_lines(path.read_bytes().splitlines(keepends=True))) if path.exists() else []
+
+
+def last_lines(folder: Path, metric: str, count: int) -> list[dict[str, Any]]:
+    """The last lines of metrics.jsonl that have a metric, at most so many, oldest first; only the end of a long file is read."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    size, read, found = path.stat().st_size, 65536, []
+    with path.open("rb") as file:
+        while True:
+            file.seek(max(0, size - read))
+            lines = file.read().splitlines(keepends=True)
+            # Where the part begins within a line, that line isn't whole.
+            found = [line for line in _whole_lines(lines if read >= size else lines[1:]) if line.get(metric) is not None]
+            if len(found) >= count or read >= size:
+                return found[-count:]
+            read *= 4
+
+
 def last_metrics(folder: Path) -> dict[str, Any]:
     """The newest value of every metric in the last lines of metrics.jsonl, the mean where there are several seeds, and the step."""
     path = folder / "metrics.jsonl"
@@ -40,12 +63,12 @@ def last_metrics(folder: Path) -> dict[str, Any]:
         lines = file.read().splitlines(keepends=True)[-LAST_LINES:]
     merged: dict[str, Any] = {}
     for line in _whole_lines(lines):
-        merged |= {name: _mean(value) if isinstance(value, list) else value for name, value in line.items()}
+        merged |= {name: mean_over_seeds(value) if isinstance(value, list) else value for name, value in line.items()}
     return merged
 
 
-def _mean(values: list[float | None]) -> float | None:
-    """Over the seeds that have a value."""
+def mean_over_seeds(values: list[float | None]) -> float | None:
+    """The mean of a metric's values over the seeds that have one; None where none has."""
     there = [value for value in values if value is not None]
     return sum(there) / len(there) if there else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import write_json, writing
 from rlhub.core.progress import clock, progress, use_plain_lines
 from rlhub.core.style import write_html, write_images
 from rlhub.foundations.exhibit import Exhibit, check_runs, exhibits
@@ -132,6 +132,7 @@ class Gallery:
             "title": exhibit.title,
             "shows": exhibit.shows,
             "asked": asked,
+            "whole": asked.get("runs", exhibit.runs) >= exhibit.runs,
             "seconds": seconds,
             "numbers": exhibit.numbers(results),
             "page": str(stem.with_name(stem.name + ".html")),
@@ -156,6 +157,9 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
             for one in told:
                 write_html(one["figure"], Path(one["page"]))
+                # By this the roadmap's marks know what was computed.
+                kept = without_figure(one) | {"command": self.command, "time": time.time()}
+                write_json(Path(one["page"]).with_suffix(".json"), kept)
             write_images({Path(one["picture"]): one["figure"] for one in told if one["picture"]})
 
     def folder(self, options: Any) -> Path:

@@ -13,6 +13,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
 from rlhub.core.folder import find_run
 from rlhub.core.progress import progress, use_plain_lines
+from rlhub.hub.evaluations import keep_evaluation
 from rlhub.hub.options import parse
 
 OTHERS = {
@@ -25,6 +26,8 @@ OTHERS = {
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Play whole episodes with a trained agent: mean, interquartile mean and 95% interval of its returns.
+
+    The result is also kept in the run's evaluations.jsonl, from which `rlhub roadmap` knows what has been reached.
 
     Runs of reward-model and process-reward have options of their own: `rlhub evaluate RUN --help`.
 
@@ -68,6 +71,7 @@ def run(arguments: list[str]) -> int:
         for seed, agent in subject.agents.items()
     }
     told = {"run": subject.name, "env": env, "step": subject.step, "draw": options.draw, **statistics(found)}
+    keep_evaluation(subject.folder, told | {"seed": options.seed})
     sys.stdout.write((json.dumps(told) if options.json else sentences(told)) + "\n")
     return 0
 

@@ -11,6 +11,7 @@ from rlhub.core.checkpoint import find_checkpoint
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
+from rlhub.hub.evaluations import keep_evaluation
 from rlhub.hub.options import parse
 
 
@@ -80,7 +81,7 @@ def located(options: EvaluateProcessReward) -> dict[str, Any]:
         found = find_errors(scorer, solutions, threshold=options.threshold)
     planted = torch.tensor([solution.error for solution in solutions])
     result = localisation(found, planted)
-    return {
+    told = {
         "run": checkpoint.parent.parent.name,
         "step": int(checkpoint.name),
         "task": chosen.name,
@@ -92,6 +93,8 @@ def located(options: EvaluateProcessReward) -> dict[str, Any]:
         "f1": result.f1,
         "interval": f1_interval(found, planted, generator=generator(0, "evaluation")),
     }
+    keep_evaluation(checkpoint.parent.parent, told | {"seed": options.seed})
+    return told
 
 
 def sentences(told: dict[str, Any]) -> str:

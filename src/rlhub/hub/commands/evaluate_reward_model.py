@@ -12,6 +12,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.core.statistics import wilson_interval
+from rlhub.hub.evaluations import keep_evaluation
 from rlhub.hub.options import parse
 
 
@@ -89,7 +90,7 @@ def evaluation(options: EvaluateRewardModel) -> dict[str, Any]:
         for said, right, count in table.tolist()
         if count
     ]
-    return {
+    told = {
         "run": folder.name,
         "step": int(checkpoint.name),
         "data": task.name,
@@ -101,6 +102,8 @@ def evaluation(options: EvaluateRewardModel) -> dict[str, Any]:
         "calibration_error": error,
         "calibration": parts,
     }
+    keep_evaluation(folder, told | {"seed": options.seed})
+    return told
 
 
 def figure_of(told: dict[str, Any]) -> Any:

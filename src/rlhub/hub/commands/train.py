@@ -12,8 +12,8 @@ from rlhub.core.errors import UserError
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.core.system import import_system
 from rlhub.hub.options import listing_as_json, near, parse
-from rlhub.hub.roadmap import ROADMAP
 from rlhub.hub.summary import sentence, summary
+from rlhub.hub.systems import SYSTEMS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,12 @@ def run(arguments: list[str]) -> int:
 
 
 def _find(name: str) -> type:
-    for entry in ROADMAP:
+    for entry in SYSTEMS:
         if entry.name == name:
             return import_system(entry.place)
     if ":" in name:
         return import_system(name)
-    known = [entry.name for entry in ROADMAP]
+    known = [entry.name for entry in SYSTEMS]
     raise UserError(
         f"there is no system {name!r}{near(name, known)}: choose one of {', '.join(known)}, or your own as module:Class or file.py:Class"
     )
@@ -106,15 +106,15 @@ def tuning_told(chosen: Any, offered: Any) -> str:
 
 def _list_systems(arguments: list[str]) -> int:
     if listing_as_json("rlhub train", "system", arguments):
-        text = json.dumps([entry._asdict() for entry in ROADMAP])
+        text = json.dumps([entry._asdict() for entry in SYSTEMS])
     else:
-        width = max(len(entry.name) for entry in ROADMAP) + 2
-        lines = [f"  {entry.name:{width}}{entry.what}\n  {'':{width}}{entry.source}" for entry in ROADMAP]
+        width = max(len(entry.name) for entry in SYSTEMS) + 2
+        lines = [f"  {entry.name:{width}}{entry.what}\n  {'':{width}}{entry.source}" for entry in SYSTEMS]
         text = (
             "usage: rlhub train SYSTEM [options]\n\n"
             + "\n".join(lines)
             + "\n\nA system of your own is a frozen dataclass with a method train(run): `rlhub train path/to/file.py:Class`."
-            + f"\n`rlhub train {ROADMAP[-1].name} --help` shows a system's options."
+            + f"\n`rlhub train {SYSTEMS[-1].name} --help` shows a system's options."
         )
     sys.stdout.write(text + "\n")
     return 0
