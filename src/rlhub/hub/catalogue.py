@@ -19,6 +19,7 @@ COLUMNS = {
     "name": "VARCHAR",
     "folder": "VARCHAR",
     "system": "VARCHAR",
+    "place": "VARCHAR",
     "model": "VARCHAR",
     "task": "VARCHAR",
     "seed": "BIGINT",
@@ -142,6 +143,15 @@ class Catalogue:
         row = self._cursor().execute("SELECT * FROM runs WHERE key = ?", [key]).fetchone()
         return None if row is None else _read(row)
 
+    def every(self) -> list[dict[str, Any]]:
+        """Each run's folder, system (``module:Class``) and fields, as the roadmap's marks ask for them."""
+        found = self._cursor().execute("SELECT folder, place, fields FROM runs WHERE place IS NOT NULL").fetchall()
+        return [{"folder": Path(folder), "system": place, "fields": json.loads(fields)} for folder, place, fields in found]
+
+    def folders(self) -> list[tuple[str, str]]:
+        """Every run's key and folder."""
+        return self._cursor().execute("SELECT key, folder FROM runs").fetchall()
+
     def choices(self) -> dict[str, list[tuple[str, int]]]:
         """What can be chosen for system, status and task, each with how many runs have it."""
         cursor = self._cursor()
@@ -218,7 +228,7 @@ def row_of(key: str, folder: Path) -> dict[str, Any]:
                 raise UserError(f"{name} of {folder} is a link, and links are not followed: put the file itself there")
         told = summary(folder)
         row = empty | {name: told[name] for name in COLUMNS if name in told}
-        row["system"] = str(told["system"]).rpartition(":")[2]
+        row["place"], row["system"] = str(told["system"]), str(told["system"]).rpartition(":")[2]
         for name in ("model", "task", "reason"):
             row[name] = None if row[name] is None else str(row[name])
         for name in ("seed", "seeds", "step", "steps", "started", "ended", "bytes"):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from rlhub.core.files import in_words
 from rlhub.core.progress import clock
@@ -43,6 +44,16 @@ def setting(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def ticked(text: str) -> Markup:
+    """Plain words whose `quoted` parts are code."""
+    parts = text.split("`")
+    shown = [
+        escape(part) if place % 2 == 0 or place == len(parts) - 1 else Markup("<code>{}</code>").format(part)
+        for place, part in enumerate(parts)
+    ]
+    return Markup("").join(shown)
+
+
 def moment(seconds: float | None) -> str:
     """A time of day."""
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
@@ -55,6 +66,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": number,
         "short": short,
+        "ticked": ticked,
         "setting": setting,
         "moment": moment,
         "age": age,

@@ -67,13 +67,13 @@ def listed_as_json(shelf: TheShelf, asked: Asked) -> dict[str, Any]:
 def shown(request: Request, shelf: TheShelf, key: str) -> HTMLResponse:
     """One run."""
     row = shelf.row(key)
-    return page(request, "run", row=row, **told(row), others=_kin(shelf, row))
+    return page(request, "run", row=row, problem="", **told(row), others=_kin(shelf, row))
 
 
 @router.get("/state/{key:path}", response_class=HTMLResponse, include_in_schema=False)
 def state(request: Request, shelf: TheShelf, key: str) -> HTMLResponse:
     """How a run stands, for the part of its page that changes."""
-    return page(request, "run_state", row=shelf.row(key))
+    return page(request, "run_state", row=shelf.row(key), problem="")
 
 
 @router.get("/api/runs/{key:path}")

@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -14,11 +15,13 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from rlhub.hub.web import compare_pages, run_pages
+from rlhub.core.errors import UserError
+from rlhub.hub.web import action_pages, compare_pages, roadmap_pages, run_pages, system_pages
 from rlhub.hub.web.rendering import STATIC, page
 from rlhub.hub.web.safety import LOCAL, Guard
 from rlhub.hub.web.shelf import Shelf
 
+_log = logging.getLogger("rlhub")
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -36,6 +39,7 @@ def make_site(runs: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = N
     async def lifespan(site: FastAPI) -> AsyncIterator[None]:
         watcher = threading.Thread(target=shelf.watch, name="catalogue", daemon=True)
         watcher.start()
+        threading.Thread(target=_warm, name="descriptions", daemon=True).start()
         yield
         shelf.close()
 
@@ -43,10 +47,19 @@ def make_site(runs: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = N
     site.state.shelf = shelf
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.add_api_route("/plotly.js", plotly, include_in_schema=False)
-    for part in (run_pages, compare_pages):
+    for part in (roadmap_pages, run_pages, compare_pages, system_pages, action_pages):
         site.include_router(part.router)
     site.add_exception_handler(AnyHTTPException, failed)
     return Guard(site, hosts=hosts, token=token)
+
+
+def _warm() -> None:
+    """What takes some seconds once, before someone waits for it."""
+    _plotly()
+    try:
+        system_pages.warm()
+    except UserError as error:
+        _log.warning("%s", error)
 
 
 def plotly(request: Request) -> Response:

@@ -30,9 +30,9 @@
     const traces = seeds.map((seed, index) => ({
       x: seed.steps, y: seed.values, mode: seed.steps.length < 3 ? "lines+markers" : "lines", type: "scatter",
       name: seeds.length > 1 ? `seed ${index}` : name,
-      line: { width: 1.6, color: figures.PALETTE[index % figures.PALETTE.length] },
+      line: { width: 1.6, color: charts.PALETTE[index % charts.PALETTE.length] },
     }));
-    figures.draw(chart, traces, name, { xaxis: { title: { text: "step" } }, hovermode: seeds.length > 8 ? "closest" : "x unified" });
+    charts.draw(chart, traces, name, { xaxis: { title: { text: "step" } }, hovermode: seeds.length > 8 ? "closest" : "x unified" });
   }
 
   async function load() {
@@ -96,6 +96,7 @@
     clearTimeout(waiting);
     waiting = setTimeout(load, 150);
   });
-  document.addEventListener("rlhub:resumed", () => { place.dataset.status = "running"; load(); });
+  // After a button that stops or resumes: the curves may have been cut, or go on.
+  document.addEventListener("rlhub:changed", () => { place.dataset.status = "running"; load(); });
   load();
 })();

@@ -1,5 +1,5 @@
 // How the site's figures look, in both themes; curves are drawn here from what the server thinned.
-const figures = (() => {
+const charts = (() => {
   const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#6a3d9a", "#777777"];
   const drawn = new Set();
 

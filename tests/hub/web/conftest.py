@@ -1,0 +1,63 @@
+"""The site in a process of its own, and a real browser before it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+def served(runs, *options):
+    """`rlhub serve` on a free port: the process, and the address that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlhub.hub.cli", "serve", "--port", "0", "--runs", str(runs), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    line = process.stdout.readline()
+    return process, re.search(r"(http://\S+)/", line)[1]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("site") / "runs"
+
+
+@pytest.fixture(scope="module")
+def site(runs):
+    process, address = served(runs)
+    yield address
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium; `.ci/run` installs it."""
+    place = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if place is None:
+        pytest.skip("there is no Chromium on this machine (on Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page that must not complain."""
+    context = browser.new_context(base_url=site, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    # Chromium calls an answer of 4xx an error, also one that a test asks for.
+    assert [complaint for complaint in complaints if "status of 4" not in complaint] == []
