@@ -15,6 +15,24 @@ hypothesis.settings.register_profile("rlhub", deadline=None, derandomize=True)  
 hypothesis.settings.load_profile("rlhub")
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a small file system of its own, where the machine lets us have one; ``size=40k`` is an option of tmpfs."""
+    disk = tmp_path / "disk"
+    mounted = []
+
+    def mount(options):
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "rlhub-test", disk], capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not let us mount a small disk")
+        mounted.append(disk)
+        return disk
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 @pytest.fixture(scope="session")
 def rlhub():
     """Runs a command line in a process of its own, which may be killed; see zygote.py for the options and the answer."""

@@ -1,6 +1,5 @@
 """Who trains a run at this moment, from where, and how it ended: the lock, provenance.json and error.log of a run's folder."""
 
-import fcntl
 import logging
 import os
 import time
@@ -8,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from rlhub.core.checkpoint import checkpoint_steps, newest_checkpoint, sweep_che
 from rlhub.core.errors import DivergenceError, UserError
 from rlhub.core.files import read_json, write_json, writing
 from rlhub.core.folder import handle
+from rlhub.core.lock import hold
 from rlhub.core.provenance import commit, machine, provenance, usable_cores, versions
 
 _log = logging.getLogger("rlhub")
@@ -27,6 +27,7 @@ class Recording:
     Attributes:
         folder: the run's.
         restored: the step of the checkpoint that this process goes on from; 0 for the beginning.
+        executions: how many processes have held it, this one included.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +40,7 @@ class Recording:
         if record["executions"]:
             _compute_like(record["executions"][0], folder.name)
         now = provenance() | {"threads": torch.get_num_threads(), "resumed_from": self.restored, "status": "running"}
+        self.executions = len(record["executions"]) + 1
         self._write(record | {"executions": [*record["executions"], now]})
 
     def note(self, **facts: Any) -> None:
@@ -89,7 +91,7 @@ def recording(folder: Path) -> Iterator[Recording]:
     Raises:
         UserError: another process holds the run.
     """
-    with _lock(folder):
+    with hold(folder):
         held = Recording(folder)
         try:
             yield held
@@ -113,28 +115,6 @@ def recording(folder: Path) -> Iterator[Recording]:
             held.end("failed", f"{type(error).__name__}: {error}")
             raise
         held.end("finished")
-
-
-def _lock(folder: Path) -> BinaryIO:
-    """An exclusive lock that the operating system releases however the process ends; closing the file releases it too."""
-    with writing("the lock", folder):
-        file = (folder / "lock").open("a+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().decode()
-        file.close()
-        raise UserError(f"run {folder.name} is being trained by process {holder}: wait for it, or stop it with `kill {holder}`") from None
-    try:
-        with writing("the lock", folder):
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-            file.flush()
-    except UserError:
-        file.close()
-        raise
-    return file
 
 
 def _compute_like(first: dict[str, Any], name: str) -> None:

@@ -19,9 +19,17 @@ def status_of(folder: Path) -> str:
     if not provenance["executions"]:
         return "new"
     last = provenance["executions"][-1]
-    if last["status"] == "running" and not _alive(last["pid"], last["pid_started"]):
+    if last["status"] == "running" and _process(last["pid"], last["pid_started"]) is None:
         return "killed"
     return str(last["status"])
+
+
+def trainer(folder: Path) -> psutil.Process | None:
+    """The process that trains a run now, if any does; never a later one that only has its number."""
+    executions = read_json(folder / "provenance.json")["executions"]
+    if not executions or executions[-1]["status"] != "running":
+        return None
+    return _process(executions[-1]["pid"], executions[-1]["pid_started"])
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -82,9 +90,10 @@ def _whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def _alive(pid: int, started: float) -> bool:
-    """Whether the process still lives; its start time tells it from a later process with the same number."""
+def _process(pid: int, started: float) -> psutil.Process | None:
+    """The process, if it still lives; its start time tells it from a later one with the same number."""
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 2 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process if abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
-        return False
+        return None

@@ -18,6 +18,9 @@ from rlhub.core.errors import UserError
 COMMANDS = {
     "train": ("train SYSTEM", "train a model or an agent; `rlhub train` lists the systems"),
     "resume": ("resume RUN", "go on with a run that was killed or interrupted, to the very same numbers"),
+    "stop": ("stop RUN", "end a run that is being trained; it can be resumed"),
+    "delete": ("delete RUN", "move a run, or a study, out of the way; `rlhub restore` brings it back"),
+    "restore": ("restore [NAME]", "bring back what was deleted; without a name, list it"),
     "runs": ("runs [RUN]", "what has run, and how it ended"),
     "evaluate": ("evaluate RUN", "how well a trained agent does in whole episodes, or a process reward model in finding wrong steps"),
     "watch": ("watch RUN", "see a trained agent: an episode as a video and as pictures"),
@@ -126,4 +129,5 @@ def _say(text: str) -> int:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "rlhub"  # as a person would type what provenance.json keeps
     sys.exit(main())

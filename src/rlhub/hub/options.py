@@ -1,9 +1,10 @@
 """From a command's arguments to a dataclass, and from what was wrong with them to one sentence."""
 
+import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro import _errors as tyro_errors
@@ -36,7 +37,7 @@ def parse(
 
     known: Any = {} if default is None else {"default": default}
     with tyro_errors.on_parse_error(explain):
-        return tyro.cli(kind, args=list(arguments), prog=prog, description=description, config=_CONFIG, **known)
+        return tyro.cli(kind, args=_with_flags(kind, arguments, default), prog=prog, description=description, config=_CONFIG, **known)
 
 
 def listing_as_json(command: str, needs: str, arguments: Sequence[str]) -> bool:
@@ -56,6 +57,37 @@ def near(word: str, words: Sequence[str]) -> str:
     bare = {each.lstrip("-"): each for each in words}
     matches = [bare[match] for match in difflib.get_close_matches(word.lstrip("-"), list(bare), n=2, cutoff=0.65)]
     return f" (did you mean {' or '.join(matches)}?)" if matches else ""
+
+
+def _with_flags(kind: type, arguments: Sequence[str], default: Any) -> list[str]:
+    """The arguments with every flag in the one form that its default leaves it.
+
+    A flag that is off can be said with ``--flag`` and one that is on with ``--no-flag``; which is which can depend on the environment, so
+    both, and ``--flag=True`` and ``--flag=False``, are taken for all of them.
+    """
+    offered = dict(_flags(kind, default))
+    wanted: dict[str, bool] = {}
+    others = []
+    for argument in arguments:
+        option, _, value = argument.replace("_", "-").partition("=") if argument.startswith("--") else (argument, "", "")
+        name, no = option.removeprefix("--"), option.startswith("--no-") and option.removeprefix("--") not in offered
+        name = name.removeprefix("no-") if no else name
+        if option.startswith("--") and name in offered and value.lower() in ("", "true", "false") and not (no and value):
+            wanted[name] = value.lower() != "false" and not no
+        else:
+            others.append(argument)
+    return [*others, *(f"--{'' if on else 'no-'}{name}" for name, on in wanted.items() if on != offered[name])]
+
+
+def _flags(kind: type, default: Any) -> Iterator[tuple[str, bool]]:
+    """The options that are on or off, and which of the two they are where nothing is said."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        at_first = field.default if default is None else getattr(default, field.name)
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _flags(hints[field.name], None if at_first is dataclasses.MISSING else at_first)
+        elif hints[field.name] is bool and isinstance(at_first, bool):
+            yield field.name.replace("_", "-"), at_first
 
 
 def _sentence(event: tyro_errors.ParseErrorEvent, kind: type, arguments: Sequence[str], prog: str) -> str:

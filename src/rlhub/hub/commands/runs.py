@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
     """List the runs, or show one."""
     options = parse(Runs, arguments, prog="rlhub runs")
     if options.run is not None:
-        return _show(_find(options.run, options.runs), plot=options.plot, as_json=options.json)
+        return _show(run_named(options.run, options.runs), plot=options.plot, as_json=options.json)
     if options.plot is not None:
         raise UserError("--plot draws one run's curves: `rlhub runs RUN --plot FILE`")
     told = []
@@ -60,7 +60,12 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _find(spec: str, runs: str | None) -> Path:
+def run_named(spec: str, runs: str | None) -> Path:
+    """The run that a person means, also where they name one of its checkpoints.
+
+    Raises:
+        UserError: there is none.
+    """
     folder = find_run(spec, runs)
     if folder is None:
         names = [path.name for path in list_runs(runs)]
