@@ -16,7 +16,7 @@ def status_of(folder: Path) -> str:
     if not provenance["executions"]:
         return "new"
     last = provenance["executions"][-1]
-    if last["status"] == "running" and not _alive(last["pid"], last["pid_started"]):
+    if last["status"] == "running" and not is_alive(last["pid"], last["pid_started"]):
         return "killed"
     return str(last["status"])
 
@@ -56,7 +56,7 @@ def _whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def _alive(pid: int, started: float) -> bool:
+def is_alive(pid: int, started: float) -> bool:
     """Whether the process still lives; its start time tells it from a later process with the same number."""
     try:
         return abs(psutil.Process(pid).create_time() - started) < 2 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
