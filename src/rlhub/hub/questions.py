@@ -151,7 +151,7 @@ def readable(folder: Path) -> Question:
     reason = f"`rlhub resume {folder.name}` goes on with it"
     if page is not None and page["executions"] >= len(executions):
         status, reason = "finished", ""
-    elif executions and is_alive(executions[-1]["pid"], executions[-1]["pid_started"]):
+    elif executions and "pid" in executions[-1] and is_alive(executions[-1]["pid"], executions[-1]["pid_started"]):
         status, reason = "running", ""
     elif page is None and reported:
         reason = f"its report is an older release's: `rlhub study {study} --report-only --name {folder.name}` writes it anew"

@@ -57,7 +57,8 @@ def decided(report: Report) -> list[str]:
 def cost(report: Report) -> str:
     """How long all runs trained together, and on what."""
     machine = report["executions"][-1]["machine"]
-    return f"All runs together trained for {clock(sum(run['seconds'] for run in report['runs'].values()))} on {machine['cores']} cores ({machine['cpu']})."
+    seconds = sum(run["seconds"] for run in report["runs"].values())
+    return f"All runs together trained for {clock(seconds)} on {machine['cores']} cores ({machine['cpu']})."
 
 
 def method(report: Report) -> Table:

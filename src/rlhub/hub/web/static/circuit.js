@@ -82,6 +82,12 @@
     return [x, y];
   }
 
+  /** How far the curves of all edges reach across, so that pruning and switching never move the drawing. */
+  function reach(data) {
+    const across = [0, 1, ...data.edges.flatMap((edge) => curve(edge, data)[0])];
+    return [Math.min(...across) - 0.05, Math.max(...across) + 0.05];
+  }
+
   /** Few traces however many edges: those of one group, dash and width share one, with gaps between them. */
   function traces(data, side, sizes) {
     const drawn = data.edges.map((edge) => [edge, seen(edge, data, side, sizes)]).filter(([, look]) => look !== null);
@@ -132,7 +138,7 @@
     const found = traces(data, side, sizes);
     const layout = Drawing.painted({
       height: Math.min(1150, 130 + 24 * data.rows), margin: { l: 8, r: 8, t: 8, b: 8 }, hovermode: "closest", dragmode: "pan",
-      xaxis: { visible: false, range: [-0.07, 1.07] }, yaxis: { visible: false, range: [-0.8, data.rows - 0.2] },
+      xaxis: { visible: false, range: data.reach }, yaxis: { visible: false, range: [-0.8, data.rows - 0.2] },
       legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" }, annotations: labels(data, found.ends),
       font: { family: getComputedStyle(place).fontFamily, size: 13 }, uirevision: "kept",
     });
@@ -186,12 +192,15 @@
       element.textContent = "Neither circuit has an edge on a path from the input to the logits.";
       return;
     }
-    const first = Math.max(0, stops.filter((size) => size <= FIRST).length - 1);
+    data.reach = reach(data);
+    // The first one to be seen is one whose faithfulness was measured, where a circuit that can be read was.
+    const measured = data.faithfulness.before.map((one) => one.edges).find((edges) => edges >= FIRST / 4 && edges <= 3 * FIRST);
+    const first = Math.max(0, stops.filter((size) => size <= (measured || FIRST)).length - 1);
     const slider = make("input", { type: "range", id: `${id}-edges`, min: 0, max: stops.length - 1, step: 1, value: first });
     const count = make("output", { for: slider.id });
     const choices = SIDES.map(([side, name]) => {
       const radio = make("input", { type: "radio", name: `${id}-side`, value: side, id: `${id}-${side}` });
-      radio.checked = side === "before";
+      radio.checked = side === "difference";
       return make("span", { class: "choice" }, radio, make("label", { for: radio.id }, name));
     });
     const told = make("p", { class: "faithful", "aria-live": "polite" });

@@ -3,7 +3,7 @@
 "use strict";
 
 window.Drawing = (() => {
-  const INKS = new Set(["#222222", "#222", "#111111", "#000000", "black"]);
+  const INKS = new Set(["#222222", "#222", "#111111", "#000000", "black", "#555555"]);
   const redraws = new Set();
 
   /** The page's colours as they are at this moment. */
@@ -61,6 +61,7 @@ window.Drawing = (() => {
     const own = structuredClone(layout);
     Object.assign(own, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
     own.font = { ...own.font, color: page.text };
+    own.modebar = { bgcolor: "rgba(0,0,0,0)", color: page.muted, activecolor: page.text };
     own.legend = { ...own.legend, bgcolor: "rgba(0,0,0,0)" };
     own.hoverlabel = { ...own.hoverlabel, bgcolor: page.surface, bordercolor: page.line, font: { ...own.hoverlabel?.font, color: page.text } };
     for (const [name, axis] of Object.entries(own)) {
