@@ -81,11 +81,11 @@ def test_only_what_changed_is_read_again_and_what_is_gone_is_forgotten(catalogue
 def test_a_run_that_is_no_longer_alive_is_seen_as_killed_without_a_change_to_its_files(runs, catalogue, monkeypatch):
     from rlhub.core import records
 
-    monkeypatch.setattr(records, "_alive", lambda pid, started: True)
+    monkeypatch.setattr(records, "living", lambda pid, started: object())
     made_run(runs / "going", status="running")
     catalogue.refresh()
     assert catalogue.run("going")["status"] == "running"
-    monkeypatch.setattr(records, "_alive", lambda pid, started: False)
+    monkeypatch.setattr(records, "living", lambda pid, started: None)
     catalogue.refresh()
     assert catalogue.run("going")["status"] == "killed"
 

@@ -19,7 +19,7 @@ def status_of(folder: Path) -> str:
     if not provenance["executions"]:
         return "new"
     last = provenance["executions"][-1]
-    if last["status"] == "running" and _process(last["pid"], last["pid_started"]) is None:
+    if last["status"] == "running" and living(last["pid"], last["pid_started"]) is None:
         return "killed"
     return str(last["status"])
 
@@ -29,7 +29,7 @@ def trainer(folder: Path) -> psutil.Process | None:
     executions = read_json(folder / "provenance.json")["executions"]
     if not executions or executions[-1]["status"] != "running":
         return None
-    return _process(executions[-1]["pid"], executions[-1]["pid_started"])
+    return living(executions[-1]["pid"], executions[-1]["pid_started"])
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def _whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def _process(pid: int, started: float) -> psutil.Process | None:
+def living(pid: int, started: float) -> psutil.Process | None:
     """The process, if it still lives; its start time tells it from a later one with the same number."""
     try:
         process = psutil.Process(pid)

@@ -27,6 +27,8 @@ COMMANDS = {
     "search": ("search", "a task's problems solved by many solutions and a judge of steps, or a tree of steps"),
     "chat": ("chat RUN", "talk to a checkpoint, its base beside it"),
     "study": ("study STUDY", "a core question: several signals from one model, measured and reported"),
+    "questions": ("questions [STUDY]", "the core questions that were studied, and what came out"),
+    "post": ("post STUDY --to FOLDER", "a study as Markdown with pictures, ready for a blog"),
     "book": ("book FIGURE", "Sutton & Barto's figures, computed anew: `rlhub book list`, `rlhub book figure 6.4`"),
     "theory": ("theory NAME", "what theory promises beside what an algorithm does: `rlhub theory list`"),
     "serve": ("serve", "roadmap, systems, questions and runs in a browser"),

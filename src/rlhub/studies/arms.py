@@ -1,4 +1,4 @@
-"""The arms of studies: what each is called, how much a size of study trains and measures, and which checkpoints are kept."""
+"""The arms of studies: how much a size of study trains and measures, and which checkpoints are kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,33 +6,9 @@ from typing import Any, Literal
 
 from rlhub.core.errors import UserError
 from rlhub.lens.tracing import Corruption, Restored
+from rlhub.studies.names import CONTROL
 
 SizeName = Literal["tiny", "small", "full"]
-CONTROL = "random"
-NAMES = {
-    "base": "base",
-    "sft": "SFT",
-    "dpo": "DPO",
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "grpo": "GRPO",
-    "process": "process rewards",
-    "r1": "R1",
-    "constitutional": "Constitutional AI",
-    CONTROL: "random reward",
-}
-"""Every arm of every study in the order in which they are told, by the name that its runs have."""
-WORDS = {
-    "sft": "imitates the right answers",
-    "dpo": "learns to prefer the right answer to what the base says instead",
-    "ppo": "tries answers, is rewarded for right ones; a value model says what each token was worth",
-    "rloo": "tries a group of answers; each is compared with the mean of the others",
-    "grpo": "tries a group of answers, is rewarded for right ones",
-    "process": "GRPO, rewarded step by step by a process reward model",
-    "r1": "imitates worked answers, GRPO with a reward for form, imitates its own right answers from the base, GRPO again",
-    "constitutional": "imitates its own revisions by principles, then PPO on what it prefers by them; no task, no right answers",
-    CONTROL: "GRPO rewarded by a coin: the control",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rlhub.core.seeding import generator
 from rlhub.lens.agreement import pearson
-from rlhub.studies.arms import CONTROL, NAMES
 from rlhub.studies.claims import CLAIMS, Claim, Evidence, Judgement, judge, seed_interval
 from rlhub.studies.instruments import MOVED, mean
+from rlhub.studies.names import CONTROL, NAMES
 
 Report = dict[str, Any]
 RESAMPLES = 1000

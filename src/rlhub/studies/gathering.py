@@ -18,9 +18,9 @@ from rlhub.language.stages import STAGES
 from rlhub.lens.attribution import Attribution
 from rlhub.lens.circuit import Circuit, select_edges
 from rlhub.lens.graph import Graph
-from rlhub.studies.arms import CONTROL
 from rlhub.studies.claims import SEEDS_NEEDED
 from rlhub.studies.evidence import judgements
+from rlhub.studies.names import CONTROL
 
 Edges = list[list[float | int]]
 """Source, destination and score of each edge."""

@@ -13,9 +13,10 @@ from rlhub.core.progress import Progress
 from rlhub.language.dpo import DPO
 from rlhub.language.grpo import GRPO
 from rlhub.language.sft import SFT
-from rlhub.studies.arms import CONTROL, Size
+from rlhub.studies.arms import Size
 from rlhub.studies.facts_question import FactsQuestion
 from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.names import CONTROL
 from rlhub.studies.store import Store
 from rlhub.studies.study import Study
 

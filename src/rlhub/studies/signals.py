@@ -22,8 +22,9 @@ from rlhub.language.r1 import R1
 from rlhub.language.rloo import RLOO
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
-from rlhub.studies.arms import CONTROL, Size
+from rlhub.studies.arms import Size
 from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.names import CONTROL
 from rlhub.studies.searching import searched
 from rlhub.studies.signals_sizes import ASKED, SEARCHED, SIZES, TASK
 from rlhub.studies.store import Store

@@ -18,11 +18,12 @@ from rlhub.core.folder import checked_name, is_run, runs_folder
 from rlhub.core.progress import Progress, progress
 from rlhub.core.run import Run
 from rlhub.core.training import execute, train
-from rlhub.studies.arms import CONTROL, Size, SizeName, arms, kept_steps
+from rlhub.studies.arms import Size, SizeName, arms, kept_steps
 from rlhub.studies.circuits import overlap_at
 from rlhub.studies.instruments import overlap
 from rlhub.studies.matching import common_target, match
 from rlhub.studies.measuring import Measuring, Subject, accuracies
+from rlhub.studies.names import CONTROL
 from rlhub.studies.report.build import write_report
 from rlhub.studies.store import Store
 from rlhub.studies.workers import Workers

@@ -17,6 +17,9 @@ _FILL = {"input": "#fff3cd", "logits": "#fff3cd", "mlp": "#e3e3e3", "head": "#ff
 PRUNED_TO = (8, 15, 30, 60)
 KEPT, GAINED, LOST = "#9a9a9a", "#0072b2", "#d55e00"
 
+Place = tuple[int, int]
+"""An edge's source and destination, by number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Edge:
@@ -172,11 +175,11 @@ def _strongest(
     by_strength = _by_strength(scores, mask)
     if not by_strength:
         raise UserError("the circuit has no edges to draw: choose a larger size or a lower threshold")
-    places = [[source, destination] for source, destination, _ in by_strength]
+    places = [(source, destination) for source, destination, _ in by_strength]
     read_by = {place: readers(destinations[place], sources, destinations) for _, place in places[: 4 * edges]}
-    best: list[list[int]] = []
+    best: list[Place] = []
     for count in range(min(edges, len(places)), min(4 * edges, len(places)) + 1):
-        joined = _on_paths(sources, read_by, places[:count])
+        joined = on_paths(sources, read_by, places[:count])
         if len(best) < len(joined) <= edges:
             best = joined
     return [(source, destination, float(scores[source, destination])) for source, destination in best or places[:edges]]
@@ -188,7 +191,7 @@ def _by_strength(scores: Float[Tensor, "sources destinations"], mask: Bool[Tenso
     return sorted(found, key=lambda edge: -abs(edge[2]))
 
 
-def _on_paths(sources: Sequence[str], read_by: Mapping[int, Sequence[str]], places: list[list[int]]) -> list[list[int]]:
+def on_paths(sources: Sequence[str], read_by: Mapping[int, Sequence[str]], places: Sequence[Place]) -> list[Place]:
     """The edges left once those out of nodes that nothing reaches and into nodes that reach nothing are gone, again and again."""
     while True:
         reached = {"input"} | {name for _, destination in places for name in read_by[destination]}

@@ -38,12 +38,17 @@ def _depth(node: Node) -> float:
     return node.layer + {"key/value head": 0.0, "head": 0.3, "mlp": 0.6}[node.kind]
 
 
-def curve(start: tuple[float, float], end: tuple[float, float], *, points: int = 24) -> tuple[list[float], list[float]]:
-    """A quadratic Bezier curve; edges over many rows bend outwards, past the nodes between."""
+def bend(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+    """The control point of an edge's curve: edges over many rows bend outwards, past the nodes between."""
     (x0, y0), (x1, y1) = start, end
     span = max(0.0, y1 - y0 - 1)
     side = 1 if (x0 + x1) / 2 >= 0.5 else -1
-    middle = ((x0 + x1) / 2 + side * min(0.42, 0.05 * span), (y0 + y1) / 2)
+    return (x0 + x1) / 2 + side * min(0.42, 0.05 * span), (y0 + y1) / 2
+
+
+def curve(start: tuple[float, float], end: tuple[float, float], *, points: int = 24) -> tuple[list[float], list[float]]:
+    """A quadratic Bezier curve that bends as `bend` says."""
+    (x0, y0), (x1, y1), middle = start, end, bend(start, end)
     steps = [step / (points - 1) for step in range(points)]
     x = [(1 - t) ** 2 * x0 + 2 * t * (1 - t) * middle[0] + t**2 * x1 for t in steps]
     y = [(1 - t) ** 2 * y0 + 2 * t * (1 - t) * middle[1] + t**2 * y1 for t in steps]

@@ -1,4 +1,8 @@
-"""Write a study's report: report.json (everything), report.html (opens offline), report.md with figures/, and graphs/ for Neuronpedia."""
+"""Write a study's report.
+
+report.json (everything), report.html (opens offline), report.md with figures/, graphs/ for Neuronpedia, and for the hub's pages page.json
+with figures/KEY.json and circuits/RUN.json.
+"""
 
 import json
 import math
@@ -6,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import writing
+from rlhub.core.files import write_json, writing
 from rlhub.core.folder import checked_name
 from rlhub.core.style import write_images
 from rlhub.lens.graph import Graph
 from rlhub.lens.neuronpedia import attribution_graph, write_graph
 from rlhub.studies.gathering import gather, matrices
 from rlhub.studies.report.figures import Drawn, draw
-from rlhub.studies.report.markdown import markdown
+from rlhub.studies.report.markdown import PAGE, markdown
 from rlhub.studies.report.page import page
+from rlhub.studies.report.shown import circuit_json, figure_json, shown
 from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
@@ -40,26 +45,38 @@ def write_pages(report: Report, folder: Path, *, pictures: bool | None = None) -
     with writing("the report", folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.json").write_text(json.dumps(strict(report), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        written = write_pictures(figures, folder / "figures", pictures)
-        (folder / "report.md").write_text(markdown(report, figures, pictures=written), encoding="utf-8")
+        told = strict(shown(report, figures))
+        written = write_figures(report, figures, folder, pictures)
+        (folder / "report.md").write_text(markdown(told, pictures=written), encoding="utf-8")
         write_graphs(report, folder / "graphs")
         path = folder / "report.html"
         path.write_text(page(report, figures), encoding="utf-8")
+        # The last one: where it is there, all it tells of is.
+        write_json(folder / PAGE, told)
     return path
+
+
+def write_figures(report: Report, figures: list[Drawn], folder: Path, pictures: bool | None) -> bool:
+    """Write figures and circuits as data that pages draw, and as PNG; False where there are no pictures."""
+    for name in ("figures", "circuits"):
+        (folder / name).mkdir(exist_ok=True)
+    for drawn in figures:
+        (folder / "figures" / f"{drawn.key}.json").write_text(figure_json(drawn), encoding="utf-8")
+    for run in report["last"]:
+        text = json.dumps(strict(circuit_json(report, run)), ensure_ascii=False, allow_nan=False)
+        (folder / "circuits" / f"{run}.json").write_text(text, encoding="utf-8")
+    return write_pictures(figures, folder / "figures", pictures)
 
 
 def write_pictures(figures: list[Drawn], folder: Path, wanted: bool | None) -> bool:
     """Write the figures as PNG; False where that can't be done and was not demanded."""
     if wanted is False:
         return False
-    folder.mkdir(exist_ok=True)
     try:
         write_images({folder / f"{drawn.key}.png": drawn.figure for drawn in figures}, scale=1.5)
     except UserError:
         if wanted:
             raise
-        if not any(folder.iterdir()):
-            folder.rmdir()
         return False
     return True
 

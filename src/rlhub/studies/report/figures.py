@@ -19,13 +19,14 @@ from rlhub.lens.figures.weights import sparsity_figure, spectra_figure
 from rlhub.lens.graph import Graph
 from rlhub.lens.spectra import Spectrum
 from rlhub.lens.weights import Sparsity
-from rlhub.studies.arms import NAMES
 from rlhub.studies.evidence import arms_of, runs_of
 from rlhub.studies.gathering import matrices
 from rlhub.studies.instruments import mean
+from rlhub.studies.names import NAMES
 from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
+CIRCUITS_DRAWN = "circuits drawn"
 BESIDE = 4
 """Arms that are drawn beside the base in one figure of maps."""
 GREYS = ("#999999", "#5f5f5f", "#7d7d7d", "#222222", "#444444")
@@ -297,7 +298,7 @@ def circuit_figures(report: Report) -> list[Drawn]:
     before, before_mask = matrices(report["circuits"]["base"], graph)
     caption = "The strongest edges of the base's circuit. Dotted: values, dashed: keys, solid: queries and MLPs."
     figure = circuit_figure(graph.sources, graph.destinations, before, mask=before_mask, title="The base's circuit", unit="logits")
-    drawn = [Drawn(key="circuit-base", section="circuits drawn", caption=caption, figure=figure)]
+    drawn = [Drawn(key="circuit-base", section=CIRCUITS_DRAWN, caption=caption, figure=figure)]
     for arm in arms_of(report):
         run = runs_of(report, arm)[0]
         after, after_mask = matrices(report["circuits"][report["last"][run]], graph)
@@ -305,7 +306,7 @@ def circuit_figures(report: Report) -> list[Drawn]:
             graph.sources, graph.destinations, after, mask=after_mask, title=f"The circuit of {run_name(run)}", unit="logits"
         )
         caption = f"The strongest edges of the circuit of {run_name(run)}, at the end of training."
-        drawn.append(Drawn(key=f"circuit-{arm}", section="circuits drawn", caption=caption, figure=figure))
+        drawn.append(Drawn(key=f"circuit-{arm}", section=CIRCUITS_DRAWN, caption=caption, figure=figure))
         figure = circuit_change_figure(
             graph.sources,
             graph.destinations,
@@ -317,7 +318,7 @@ def circuit_figures(report: Report) -> list[Drawn]:
             unit="logits",
         )
         caption = f"The same over the base's: the strongest edges that stayed, and the strongest that {NAMES[arm]} gained and lost."
-        drawn.append(Drawn(key=f"circuit-change-{arm}", section="circuits drawn", caption=caption, figure=figure))
+        drawn.append(Drawn(key=f"circuit-change-{arm}", section=CIRCUITS_DRAWN, caption=caption, figure=figure))
     return drawn
 
 

@@ -1,55 +1,58 @@
-"""A study's report as Markdown, ready to post."""
+"""A study's report as Markdown, ready to post. Nothing here loads torch."""
 
 from typing import Any
 
-from rlhub.studies.report import tables
-from rlhub.studies.report.figures import Drawn
-from rlhub.studies.report.tables import Table
-from rlhub.studies.report.words import words_of
-
-Report = dict[str, Any]
+Table = list[list[str]]
+PAGE = "page.json"
+"""The file in a report's folder that holds what `shown` says."""
 
 
-def markdown(report: Report, figures: list[Drawn], *, pictures: bool) -> str:
+def markdown(told: dict[str, Any], *, pictures: bool) -> str:
     """The whole report.
 
     Args:
-        report: everything that was measured.
-        figures: the figures, in order.
+        told: what `shown` says of a report.
         pictures: whether figures/KEY.png lies beside it.
     """
-    told = words_of(report)
     parts = [
-        f"# {told.title}",
-        told.question,
-        bullets(tables.outcome(report)),
+        f"# {told['title']}",
+        told["question"],
+        "## Findings",
+        bullets(told["findings"]),
         "## How it was measured",
-        table([["what", "how"], *tables.method(report)]),
-        table(tables.arms_table(report)),
-        f"All runs together trained for {tables.training_time(report)}.",
+        table([["what", "how"], *told["method"]]),
+        "### What was trained, and what it cost",
+        table(told["arms"]),
+        told["cost"],
         "## Behaviour",
-        table(tables.behaviour_table(report)),
+        table(told["behaviour"]),
         INTERVALS,
-        *(["### Conduct", table(tables.conduct_table(report)), CONDUCT] if tables.conduct_table(report) else []),
+        *(["### Conduct", table(told["conduct"]), CONDUCT] if told["conduct"] else []),
+        "## Claims",
+        "Each verdict follows from the number, its interval and its null by a rule that was written before; the rules stand below.",
+        table(told["claims"]),
+        "### Rules and further numbers",
+        bullets([rule(verdict) for verdict in told["verdicts"]]),
     ]
     section = ""
-    for drawn in figures:
-        if drawn.section != section:
-            section = drawn.section
+    for drawn in told["figures"]:
+        if drawn["section"] != section:
+            section = drawn["section"]
             parts.append(f"## Figures: {section}")
-        picture = f"![{drawn.key}](figures/{drawn.key}.png)\n\n" if pictures else f"**{drawn.key}** (see report.html)  \n"
-        parts.append(f"{picture}{drawn.caption}")
+        picture = (
+            f"![{bare(drawn['alternative'])}](figures/{drawn['key']}.png)\n\n" if pictures else f"**{drawn['key']}** (see report.html)  \n"
+        )
+        parts.append(f"{picture}{drawn['caption']}")
     parts += [
-        "## Claims",
-        "Each verdict follows from the number, its interval and its null by the rule beside it.",
-        table(tables.claims_table(report)),
-        "### Rules and further numbers",
-        bullets([rule(claim) for claim in report["claims"]]),
         "## Nulls, and what is lacking",
-        table(tables.nulls_table(report)),
-        bullets(report["lacking"]) if report["lacking"] else "No null is lacking.",
+        "What the same numbers are when nothing happened: only what lies beyond them was done by a signal.",
+        table(told["nulls"]),
+        bullets(told["lacking"]) if told["lacking"] else "No null is lacking.",
         "## Limits",
-        bullets(tables.limits(report)),
+        bullets(told["limits"]),
+        "## How to get these numbers again",
+        "At the commit and with the versions that stand above:",
+        "```\n" + "\n".join(told["reproduce"]) + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -64,10 +67,14 @@ CONDUCT = (
 )
 
 
-def rule(claim: dict[str, Any]) -> str:
+def rule(verdict: dict[str, str]) -> str:
     """A claim's rule and the numbers beside its own."""
-    beside = tables.details(claim)
-    return f"**{claim['text']}**: {claim['rule'] or 'no rule'}" + (f". Beside: {beside}." if beside else ".")
+    return f"**{verdict['text']}**: {verdict['rule'] or 'no rule'}" + (f". Beside: {verdict['beside']}." if verdict["beside"] else ".")
+
+
+def bare(text: str) -> str:
+    """Text that can stand in the brackets of a picture."""
+    return text.replace("[", "(").replace("]", ")")
 
 
 def table(rows: Table) -> str:

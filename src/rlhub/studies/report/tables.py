@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhub.core.progress import clock
-from rlhub.studies.arms import CONTROL, NAMES, WORDS
 from rlhub.studies.circuits import FAITHFUL, HEADS, SHARE
 from rlhub.studies.claims import seed_interval
 from rlhub.studies.evidence import arms_of, runs_of
 from rlhub.studies.instruments import mean
+from rlhub.studies.names import CONTROL, NAMES, WORDS
 from rlhub.studies.report.words import words_of
 
 Report = dict[str, Any]
@@ -20,19 +20,45 @@ Table = list[list[str]]
 def outcome(report: Report) -> list[str]:
     """What came out, in sentences made from the numbers."""
     told, base = words_of(report), report["measured"]["base"]["behaviour"]
-    rose = ", ".join(f"{NAMES[arm]} {percent(mean(values(report, arm, 'train')))}" for arm in arms_of(report))
+    rose = ", ".join(f"{NAMES[arm]} {cell(behaviours(report, arm, 'train'), percents)}" for arm in arms_of(report))
     verdicts = [claim["verdict"] for claim in report["claims"]]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    counts = ", ".join(f"{words} {verdicts.count(verdict)}" for verdict, words in VERDICTS.items() if verdict in verdicts)
     return [
-        f"{told.splits['train'].capitalize()} {told.right}: {percent(base['train']['value'])} before; after training {rose}.",
-        f"Of {len(verdicts)} claims of the literature: {counts}.",
+        f"{told.splits['train'].capitalize()} {told.right}: {cell([base['train']], percents)} before; after training {rose}.",
+        f"Of {len(verdicts)} claims of the literature, the numbers {counts}.",
         *report["lacking"],
     ]
 
 
-def values(report: Report, arm: str, number: str) -> list[float]:
+VERDICTS = {
+    "agrees": "agree with",
+    "disagrees": "disagree with",
+    "can't tell at this scale": "can't tell of",
+    "not tested": "don't touch",
+}
+"""Verdicts as the sentence above says them."""
+
+
+def behaviours(report: Report, arm: str, number: str) -> list[dict[str, Any] | None]:
     """A number of behaviour at the end of each of an arm's runs."""
-    return [report["measured"][report["last"][run]]["behaviour"][number]["value"] for run in runs_of(report, arm)]
+    return [report["measured"][report["last"][run]]["behaviour"][number] for run in runs_of(report, arm)]
+
+
+def decided(report: Report) -> list[str]:
+    """The claims that the numbers agree or disagree with, each with its number and interval."""
+    return [
+        f"The numbers {claim['verdict'].removesuffix('s')} with “{claim['text']}” ({claim['source']}): {claim['evidence']['value']:.3g} "
+        f"{interval_of(claim['evidence']['interval'])}."
+        for claim in report["claims"]
+        if claim["verdict"] in ("agrees", "disagrees")
+    ]
+
+
+def cost(report: Report) -> str:
+    """How long all runs trained together, and on what."""
+    machine = report["executions"][-1]["machine"]
+    seconds = sum(run["seconds"] for run in report["runs"].values())
+    return f"All runs together trained for {clock(seconds)} on {machine['cores']} cores ({machine['cpu']})."
 
 
 def method(report: Report) -> Table:
@@ -254,11 +280,6 @@ def limits(report: Report) -> list[str]:
         "With three seeds the interval over seeds is wide (Student's t = 4.3) and pairs of seeds are not independent: a verdict is a hint.",
         "Checkpoints are matched to the nearest kept step; what is left of the difference is told above.",
     ]
-
-
-def training_time(report: Report) -> str:
-    """How long all runs trained together."""
-    return clock(sum(run["seconds"] for run in report["runs"].values()))
 
 
 def percent(value: float) -> str:

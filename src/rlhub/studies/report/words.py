@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhub.studies.arms import NAMES
 from rlhub.studies.evidence import arms_of
+from rlhub.studies.names import NAMES
 
 Report = dict[str, Any]
 
