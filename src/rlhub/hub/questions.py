@@ -127,8 +127,18 @@ def data_of(folder: Path, kind: str, key: str) -> str:
     page = page_of(folder)
     if key not in [each["key"] for each in page[kind]]:
         raise UserError(f"{folder.name} has no {key!r} among its {kind}")
-    path = folder / kind / f"{key}.json"
-    return json.dumps(read_json(path))
+    return json.dumps(read_json(inside(folder, folder / kind / f"{key}.json")))
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """A file of a study, if it really lies in its folder.
+
+    Raises:
+        UserError: a link leads to it from elsewhere; what is outside must not be shown.
+    """
+    if not path.resolve().is_relative_to(folder.parent.resolve() / folder.name):
+        raise UserError(f"{path} is a link out of its study's folder, and such links are not followed: put the file itself there")
+    return path
 
 
 def one_line(folder: Path) -> Question:
@@ -180,7 +190,7 @@ def page_of(folder: Path) -> dict[str, Any]:
     """
     if not (folder / PAGE).is_file():
         raise UserError(f"{folder} has no report yet that can be shown: `rlhub questions {folder.name}` says how it stands")
-    page = read_json(folder / PAGE)
+    page = read_json(inside(folder, folder / PAGE))
     try:
         for verdict in page["verdicts"]:
             verdict["mark"] = VERDICTS[verdict["verdict"]]

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -29,6 +30,9 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(runs):
     process, address = served(runs)
+    # Systems are described once, which loads every library that any of them needs.
+    with urllib.request.urlopen(f"{address}/api/systems/ppo", timeout=280) as answer:
+        assert answer.status == 200
     yield address
     process.terminate()
     assert process.wait(20) == 0

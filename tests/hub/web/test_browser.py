@@ -24,7 +24,7 @@ def two(runs):
 
 def points(page, metric):
     return page.evaluate(
-        "name => { const chart = document.querySelector(`[data-metric=${name}]`); return chart && chart.data ? chart.data[0].x.length : 0; }",
+        "name => document.querySelector(`[data-metric=${name}]`)?.data?.[0].x.length ?? 0",
         metric,
     )
 

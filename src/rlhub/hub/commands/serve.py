@@ -98,6 +98,8 @@ def listening(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # Who comes before the site is up waits for it instead of being turned away.
+        listener.listen(128)
     except (OSError, OverflowError) as error:
         raise UserError(f"can't listen on {host} port {port}: {error.args[-1]}; choose another --port or --host") from error
     return listener

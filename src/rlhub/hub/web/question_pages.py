@@ -69,9 +69,14 @@ def circuit(shelf: TheShelf, name: str, key: str) -> Response:
 @router.get("/questions/{name}/report", include_in_schema=False)
 def report(shelf: TheShelf, name: str) -> FileResponse:
     """The report as the page that can be sent to others."""
-    path = _folder(shelf, name) / "report.html"
-    if not path.is_file() or path.is_symlink():
+    folder = _folder(shelf, name)
+    path = folder / "report.html"
+    if not path.is_file():
         raise HTTPException(404, f"the study {name} has no report yet")
+    try:
+        studies.inside(folder, path)
+    except UserError as error:
+        raise HTTPException(404, str(error)) from error
     return FileResponse(path, media_type="text/html", headers=REPORT)
 
 
