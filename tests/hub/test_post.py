@@ -9,7 +9,6 @@ import pytest
 from rlhub.core.errors import UserError
 from rlhub.hub import post as posts
 from rlhub.hub.cli import main
-from rlhub.studies.report.build import write_pages
 
 REPORT = Path(__file__).parents[1] / "studies" / "report.json"
 SECTIONS = (
@@ -23,14 +22,9 @@ SECTIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("runs")
-    report = json.loads(REPORT.read_text())
-    write_pages(report, runs / "mine", pictures=False)
-    told = {name: report[name] for name in ("study", "asked", "created", "executions")}
-    (runs / "mine" / "study.json").write_text(json.dumps(told))
-    return runs
+@pytest.fixture
+def runs(reported):
+    return reported
 
 
 @pytest.fixture

@@ -15,20 +15,8 @@ from rlhub.core.errors import UserError
 from rlhub.core.provenance import provenance
 from rlhub.hub import questions as asked
 from rlhub.hub.cli import main
-from rlhub.studies.report.build import write_pages
 
 REPORT = Path(__file__).parents[1] / "studies" / "report.json"
-
-
-@pytest.fixture(scope="module")
-def reported(tmp_path_factory):
-    """A runs folder with one finished study of the tiny model, without its runs."""
-    runs = tmp_path_factory.mktemp("runs")
-    report = json.loads(REPORT.read_text())
-    write_pages(report, runs / "mine", pictures=False)
-    told = {name: report[name] for name in ("study", "asked", "created", "executions")}
-    (runs / "mine" / "study.json").write_text(json.dumps(told))
-    return runs
 
 
 @pytest.fixture
