@@ -47,10 +47,10 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         UserError: there is no such system, or describing failed.
     """
-    told = describe_all()
-    if name not in told:
-        raise UserError(f"there is no system {name!r}{near(name, list(told))}: `rlhub systems` lists them")
-    return told[name]
+    known = [entry.name for entry in SYSTEMS]
+    if name not in known:
+        raise UserError(f"there is no system {name!r}{near(name, known)}: `rlhub systems` lists them")
+    return describe_all()[name]
 
 
 def describe_all() -> dict[str, dict[str, Any]]:

@@ -28,14 +28,14 @@ class Reached:
         folder: where it is.
         step: of the checkpoint that was evaluated, or of training; None where there is none.
         value: the number; None where it is enough that something is there.
-        when: seconds since 1970.
+        when: seconds since 1970; None where that isn't known.
     """
 
     name: str
     folder: str
     step: int | None
     value: float | None
-    when: float
+    when: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def reached(mark: Mark, found: Evidence) -> Reached | None:
             candidates = _by_exhibits(mark.figures, found.exhibits.get("book", {}))
         case "theory":
             candidates = _by_exhibits(mark.theory, found.exhibits.get("theory", {}))
-    return min(candidates, key=lambda each: each.when, default=None)
+    return min(candidates, key=lambda each: math.inf if each.when is None else each.when, default=None)
 
 
 def standing(found: Evidence, phases: Sequence[Phase] | None = None) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _by_metric(mark: Mark, folder: Path) -> list[Reached]:
 def _by_exhibits(keys: Sequence[str], computed: Mapping[str, Any]) -> list[Reached]:
     if not all(key in computed for key in keys):
         return []
-    last = max((computed[key] for key in keys), key=_moment)
+    last = max((computed[key] for key in keys), key=lambda one: _moment(one) or 0.0)
     return [Reached(name=last["folder"], folder=last["folder"], step=None, value=None, when=_moment(last))]
 
 
@@ -183,9 +183,9 @@ def _safely(read: Any, *arguments: Any) -> list[dict[str, Any]]:
         return []
 
 
-def _moment(told: Row) -> float:
+def _moment(told: Row) -> float | None:
     when = _number(told.get("time"))
-    return when if math.isfinite(when) else math.inf
+    return when if math.isfinite(when) else None
 
 
 def _number(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""The roadmap: what to read and build, in which order, why, and by which numbers one knows to have got there. It is data, in roadmap.toml."""
+"""The roadmap: what to read and build, in which order, why, and by which numbers one knows to have got there; roadmap.toml holds it."""
 
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
@@ -29,8 +29,8 @@ class Mark:
 
     Attributes:
         text: for a person.
-        measure: where the number is: what `rlhub evaluate` left in a run's folder, a metric of training, a study's report, or figures of the
-            book or experiments of theory that were computed.
+        measure: where the number is: what `rlhub evaluate` left in a run's folder, a metric of training, a study's report, or figures of
+            the book or experiments of theory that were computed.
         system: whose runs count.
         env: the environment that counts, as Gymnasium names it; without one, any.
         task: the task that counts, without its options; without one, any.
