@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import types
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -107,7 +108,8 @@ def _keep(place: Path, told: dict[str, Any]) -> None:
             if older != place:
                 older.unlink(missing_ok=True)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def described_now() -> dict[str, dict[str, Any]]:

@@ -65,8 +65,9 @@ def evidence(runs: str | Path | None = None, *, rows: Iterable[Row] | None = Non
     places = {entry.place: entry.name for entry in SYSTEMS}
     by_system: dict[str, list[Row]] = {}
     for row in _rows(root) if rows is None else rows:
-        if row.get("system") in places and isinstance(row.get("fields"), Mapping):
-            by_system.setdefault(places[row["system"]], []).append(row)
+        name = places.get(str(row.get("system")))
+        if name is not None and isinstance(row.get("fields"), Mapping):
+            by_system.setdefault(name, []).append(row)
     studies: dict[str, list[Path]] = {}
     for path in sorted(root.glob("*/study.json")):
         if (path.parent / "report.json").is_file():
@@ -145,7 +146,7 @@ def _by_metric(mark: Mark, folder: Path) -> list[Reached]:
     lines = _safely(last_lines, folder, mark.metric, mark.last)
     if len(lines) < mark.last or mark.at_least is None:
         return []
-    values = [_number(mean_over_seeds(each) if isinstance(each, list) else each) for each in (line[mark.metric] for line in lines)]
+    values = [_over_seeds(line[mark.metric]) for line in lines]
     value = sum(values) / len(values)
     if not value >= mark.at_least:
         return []
@@ -186,6 +187,12 @@ def _safely(read: Any, *arguments: Any) -> list[dict[str, Any]]:
 def _moment(told: Row) -> float | None:
     when = _number(told.get("time"))
     return when if math.isfinite(when) else None
+
+
+def _over_seeds(value: Any) -> float:
+    if not isinstance(value, list):
+        return _number(value)
+    return _number(mean_over_seeds([_number(each) for each in value if each is not None]))
 
 
 def _number(value: Any) -> float:
