@@ -27,7 +27,7 @@ def check(name: str, options: Mapping[str, Any]) -> dict[str, str]:
     for key, value in options.items():
         if key not in fields:
             errors[key] = f"{name} has no option {key}{near(key, list(fields))}"
-        else:
+        elif value != "":
             try:
                 value_of(fields[key], value)
             except ValueError as error:
@@ -51,7 +51,7 @@ def words(name: str, options: Mapping[str, Any]) -> list[str]:
     found = []
     for field in told["fields"]:
         key = field["name"]
-        if key not in options or (options[key] == "" and begins[key] != ""):
+        if options.get(key, "") == "":
             continue
         value, dashed = value_of(field, options[key]), key.replace("_", "-")
         if value == begins[key] and key != "env":
@@ -79,7 +79,7 @@ def value_of(field: Mapping[str, Any], value: Any) -> Any:
     Raises:
         ValueError: it is of another type, or none of the choices; the text goes on a sentence that begins with the field's name.
     """
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none") and field["kind"] != "text"):
+    if value is None or (isinstance(value, str) and value.strip().lower() == "none" and field["optional"]):
         if field["optional"]:
             return None
         if value is None:

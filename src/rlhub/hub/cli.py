@@ -32,6 +32,8 @@ COMMANDS = {
     "book": ("book FIGURE", "Sutton & Barto's figures, computed anew: `rlhub book list`, `rlhub book figure 6.4`"),
     "theory": ("theory NAME", "what theory promises beside what an algorithm does: `rlhub theory list`"),
     "serve": ("serve", "roadmap, systems, questions and runs in a browser"),
+    "roadmap": ("roadmap", "what to read and build, phase by phase, and which of its marks your runs have reached"),
+    "systems": ("systems [NAME]", "what can be trained: each system's idea, paper, settings, and what was measured of it"),
     "lens": ("lens LENS", "one measurement on any model or checkpoint"),
 }
 _EXAMPLES = (

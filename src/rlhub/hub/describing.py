@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import types
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -47,10 +48,10 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         UserError: there is no such system, or describing failed.
     """
-    told = describe_all()
-    if name not in told:
-        raise UserError(f"there is no system {name!r}{near(name, list(told))}: `rlhub systems` lists them")
-    return told[name]
+    known = [entry.name for entry in SYSTEMS]
+    if name not in known:
+        raise UserError(f"there is no system {name!r}{near(name, known)}: `rlhub systems` lists them")
+    return describe_all()[name]
 
 
 def describe_all() -> dict[str, dict[str, Any]]:
@@ -107,7 +108,8 @@ def _keep(place: Path, told: dict[str, Any]) -> None:
             if older != place:
                 older.unlink(missing_ok=True)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def described_now() -> dict[str, dict[str, Any]]:

@@ -28,14 +28,14 @@ class Reached:
         folder: where it is.
         step: of the checkpoint that was evaluated, or of training; None where there is none.
         value: the number; None where it is enough that something is there.
-        when: seconds since 1970.
+        when: seconds since 1970; None where that isn't known.
     """
 
     name: str
     folder: str
     step: int | None
     value: float | None
-    when: float
+    when: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,9 @@ def evidence(runs: str | Path | None = None, *, rows: Iterable[Row] | None = Non
     places = {entry.place: entry.name for entry in SYSTEMS}
     by_system: dict[str, list[Row]] = {}
     for row in _rows(root) if rows is None else rows:
-        if row.get("system") in places and isinstance(row.get("fields"), Mapping):
-            by_system.setdefault(places[row["system"]], []).append(row)
+        name = places.get(str(row.get("system")))
+        if name is not None and isinstance(row.get("fields"), Mapping):
+            by_system.setdefault(name, []).append(row)
     studies: dict[str, list[Path]] = {}
     for path in sorted(root.glob("*/study.json")):
         if (path.parent / "report.json").is_file():
@@ -87,7 +88,7 @@ def reached(mark: Mark, found: Evidence) -> Reached | None:
             candidates = _by_exhibits(mark.figures, found.exhibits.get("book", {}))
         case "theory":
             candidates = _by_exhibits(mark.theory, found.exhibits.get("theory", {}))
-    return min(candidates, key=lambda each: each.when, default=None)
+    return min(candidates, key=lambda each: math.inf if each.when is None else each.when, default=None)
 
 
 def standing(found: Evidence, phases: Sequence[Phase] | None = None) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _by_metric(mark: Mark, folder: Path) -> list[Reached]:
     lines = _safely(last_lines, folder, mark.metric, mark.last)
     if len(lines) < mark.last or mark.at_least is None:
         return []
-    values = [_number(mean_over_seeds(each) if isinstance(each, list) else each) for each in (line[mark.metric] for line in lines)]
+    values = [_over_seeds(line[mark.metric]) for line in lines]
     value = sum(values) / len(values)
     if not value >= mark.at_least:
         return []
@@ -155,7 +156,7 @@ def _by_metric(mark: Mark, folder: Path) -> list[Reached]:
 def _by_exhibits(keys: Sequence[str], computed: Mapping[str, Any]) -> list[Reached]:
     if not all(key in computed for key in keys):
         return []
-    last = max((computed[key] for key in keys), key=_moment)
+    last = max((computed[key] for key in keys), key=lambda one: _moment(one) or 0.0)
     return [Reached(name=last["folder"], folder=last["folder"], step=None, value=None, when=_moment(last))]
 
 
@@ -183,9 +184,15 @@ def _safely(read: Any, *arguments: Any) -> list[dict[str, Any]]:
         return []
 
 
-def _moment(told: Row) -> float:
+def _moment(told: Row) -> float | None:
     when = _number(told.get("time"))
-    return when if math.isfinite(when) else math.inf
+    return when if math.isfinite(when) else None
+
+
+def _over_seeds(value: Any) -> float:
+    if not isinstance(value, list):
+        return _number(value)
+    return _number(mean_over_seeds([_number(each) for each in value if each is not None]))
 
 
 def _number(value: Any) -> float:

@@ -53,11 +53,12 @@ def measured(name: str) -> dict[str, Any]:
         learning: a row for each environment with score, its 95% interval, the reference and how the two stand.
         ablations: what its training is worth without one of its parts.
         speed: each side's median seconds and how many times faster it was than its peer.
-        where: where the files lie, or that they are not here.
+        where: the folder that holds them, or that this installation has none.
     """
     folder = results_folder()
     if folder is None:
-        return {"learning": [], "ablations": [], "speed": [], "where": "measured results are in rlhub's repository, in benchmarks/results"}
+        where = "this installation; they are in rlhub's repository, in benchmarks/results"
+        return {"learning": [], "ablations": [], "speed": [], "where": where}
     ablations = [folder / "ablations" / f"{each}.json" for each in ((name, "rainbow") if name == "dqn" else (name,))]
     short = name.replace("-", "_").partition("_")[0]
     speed = [path for path in sorted(folder.glob("*.json")) if path.stem.split("_")[1] == short]

@@ -1,4 +1,4 @@
-"""The roadmap: what to read and build, in what order, why, and by which numbers one knows to have got there; as data, in roadmap.toml."""
+"""The roadmap: what to read and build, in which order, why, and by which numbers one knows to have got there; roadmap.toml holds it."""
 
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
