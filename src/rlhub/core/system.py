@@ -14,6 +14,7 @@ from rlhub.core.errors import UserError
 
 EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco"), "agents")
 EXTRAS |= dict.fromkeys(("numba", "scipy"), "foundations")
+EXTRAS |= dict.fromkeys(("tensorboard", "trackio", "wandb"), "trackers")
 """The extra that brings a package."""
 
 
