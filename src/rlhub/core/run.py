@@ -5,6 +5,7 @@ import logging
 import math
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,13 +23,14 @@ from rlhub.core.checkpoint import (
     write_checkpoint,
 )
 from rlhub.core.errors import DivergenceError, UserError
-from rlhub.core.files import in_words, read_json, size_of, sync_file, writing
+from rlhub.core.files import in_words, read_json, size_of, sync_file, write_json, writing
 from rlhub.core.folder import checked_name, default_names, find_run, handle, is_run, make_run_folder, runs_folder
 from rlhub.core.progress import Progress, progress
 from rlhub.core.recording import Recording, recording
 from rlhub.core.records import read_metrics, status_of
 from rlhub.core.seeding import derive, generator, seed_everything
 from rlhub.core.system import describe_system, load_system
+from rlhub.core.tracking import Mirror, checked_trackers
 
 __all__ = ["Run", "find_run", "newest_checkpoint"]
 _log = logging.getLogger("rlhub")
@@ -58,6 +60,7 @@ class Run:
         self._left = 0
         self._warned = False
         self._recording: Recording | None = None
+        self._mirror: Mirror | None = None
         self._progress = Progress(self.name)
 
     @classmethod
@@ -71,6 +74,7 @@ class Run:
         name: str | None = None,
         checkpoint_every: int | None = None,
         keep: tuple[int, ...] = (),
+        track: tuple[str, ...] = (),
     ) -> "Run":
         """Make the folder of a new run.
 
@@ -82,6 +86,7 @@ class Run:
             name: the folder's name; by default the system's, its task's and model's, and the seed.
             checkpoint_every: steps between checkpoints; by default as often as costs at most about 5% of the time.
             keep: steps whose model is kept for good.
+            track: trackers that mirror its numbers: tensorboard, trackio, wandb.
 
         Raises:
             UserError: a run or folder of that name is there already, or the folder can't be written. Nothing is ever overwritten.
@@ -98,6 +103,7 @@ class Run:
             raise UserError(f"keep names step {never[0]}, but the steps are 1 to {steps if isinstance(steps, int) else 'the last'}")
         config = describe_system(system) | {"seed": seed, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
         config |= {"seeds": seeds} if seeds > 1 else {}
+        config |= {"track": checked_trackers(track), "track_id": uuid.uuid4().hex[:12]} if track else {}
         root = runs_folder(runs)
         with writing("the new run", root):
             for candidate in [checked_name(name)] if name else default_names(system, seed, seeds):
@@ -127,6 +133,18 @@ class Run:
     def status(self) -> str:
         """How the run stands: new, running, finished, diverged, failed, interrupted or killed."""
         return status_of(self.folder)
+
+    def follow(self, track: tuple[str, ...]) -> None:
+        """Have these trackers mirror the run, too, from its next execution on.
+
+        Raises:
+            UserError: there is no such tracker, its package isn't installed, or config.json can't be written.
+        """
+        wanted = checked_trackers([*self.config.get("track", ()), *track]) if track else []
+        if wanted and wanted != self.config.get("track"):
+            self.config = {"track_id": uuid.uuid4().hex[:12], **self.config, "track": wanted}
+            with self._writing("config.json"):
+                write_json(self.folder / "config.json", self.config)
 
     def resume(self, steps: int, *, by: int = 1, **components: Any) -> Iterator[int]:
         """The steps that are still to be done, after loading the newest good checkpoint into the components.
@@ -171,9 +189,11 @@ class Run:
         shown = {name: [value for value in values if value is not None] for name, values in finite.items()}
         self._progress.metrics.update({name: sum(values) / len(values) if values else math.nan for name, values in shown.items()})
         told = {name: values if len(self.seeds) > 1 and len(values) > 1 else values[0] for name, values in finite.items() if values}
-        line = json.dumps({"step": step, "time": round(time.time(), 3), **told}) + "\n"
+        line = {"step": step, "time": round(time.time(), 3), **told}
         with self._writing("metrics.jsonl"), self._metrics.open("a") as file:
-            file.write(line)
+            file.write(json.dumps(line) + "\n")
+        if self._mirror is not None:
+            self._mirror.write(line)
         broken = [value for value in numbers.get("loss", []) if not math.isfinite(value)]
         if broken:
             raise DivergenceError(self._divergence(f"the loss is {broken[0]} at step {step}"))
@@ -237,12 +257,16 @@ class Run:
                 self._recording, self._progress = held, task
                 self.began, self._left = False, 0
                 task.activity = "preparing"
+                self._mirror = Mirror(self.folder, self.config, resumed=held.executions > 1)
                 seed_everything(derive(self.seed, "start"))
                 yield held
                 if self._left > 0:
                     raise RuntimeError(f"{type(self.system).__name__}.train left its loop {self._left} steps before the last one")
         finally:
             self._recording = None
+            if self._mirror is not None:
+                self._mirror.close()
+                self._mirror = None
         self.retire()
 
     def retire(self) -> None:

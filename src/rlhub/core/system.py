@@ -15,6 +15,7 @@ from rlhub.core.errors import UserError
 EXTRAS = dict.fromkeys(("ale_py", "envpool", "gymnasium", "imageio", "minatar", "mujoco"), "agents")
 EXTRAS |= dict.fromkeys(("numba", "scipy"), "foundations")
 EXTRAS |= dict.fromkeys(("duckdb", "fastapi", "latex2mathml", "markdown_it", "mdit_py_plugins", "pygments", "uvicorn"), "hub")
+EXTRAS |= dict.fromkeys(("tensorboard", "trackio", "wandb"), "trackers")
 """The extra that brings a package."""
 
 

@@ -23,11 +23,12 @@ def train(
     name: str | None = None,
     checkpoint_every: int | None = None,
     keep: tuple[int, ...] = (),
+    track: tuple[str, ...] = (),
 ) -> Run:
     """Train a system in a run of its own, or go on with the unfinished run of that name and the same settings.
 
     The arguments are those of `Run.create`. A run of that name which has finished with the same settings is returned as it is; settings
-    that its system did not have yet count as their defaults.
+    that its system did not have yet count as their defaults, and trackers are added to those it has.
 
     Raises:
         UserError: what a person can mend, in one sentence. A run that never reached its first step leaves no folder behind, unless it
@@ -42,8 +43,9 @@ def train(
         different = _differences(json.loads(json.dumps(there)), json.loads(json.dumps(wanted)))
         if different:
             raise UserError(f"{folder} is a run with other settings ({', '.join(different)}): choose another --name")
+        run.follow(track)
         return execute(run)
-    run = Run.create(system, seed=seed, seeds=seeds, runs=runs, name=name, checkpoint_every=checkpoint_every, keep=keep)
+    run = Run.create(system, seed=seed, seeds=seeds, runs=runs, name=name, checkpoint_every=checkpoint_every, keep=keep, track=track)
     try:
         return execute(run)
     except UserError:

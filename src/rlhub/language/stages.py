@@ -38,7 +38,7 @@ class Stages:
         """
         if is_run(self._run.folder / STAGES / name):
             self._relocate(name, system)
-        done = train(system, seed=self._run.seed, runs=self._run.folder / STAGES, name=name)
+        done = train(system, seed=self._run.seed, runs=self._run.folder / STAGES, name=name, track=tuple(self._run.config.get("track", ())))
         if model:
             self.last = name
         return done

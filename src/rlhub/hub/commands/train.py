@@ -27,6 +27,7 @@ class RunOptions:
         runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
         checkpoint_every: steps between checkpoints; by default as often as costs at most about 5% of the time.
         keep: steps whose model is kept for good.
+        track: trackers that mirror its numbers while it trains: tensorboard, trackio, wandb.
         json: print the result as JSON.
         plain: print progress as lines instead of live bars.
     """
@@ -37,6 +38,7 @@ class RunOptions:
     runs: Annotated[str | None, arg(metavar="FOLDER")] = None
     checkpoint_every: Annotated[int | None, arg(metavar="STEPS")] = None
     keep: Annotated[tuple[int, ...], arg(metavar="[STEP ...]")] = ()
+    track: Annotated[tuple[str, ...], arg(metavar="[TRACKER ...]")] = ()
     json: bool = False
     plain: bool = False
 
@@ -66,6 +68,7 @@ def run(arguments: list[str]) -> int:
         name=options.name,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
+        track=options.track,
     )
     told = summary(finished.folder)
     drawn = None if options.json else learning_curve(finished.folder)
