@@ -7,7 +7,7 @@ SIZE ?= small
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet --quiet
 INSTALL = $(PIP) install --constraint constraints.txt
 
-.PHONY: help setup demo test lint types imports check bench findings clean
+.PHONY: help setup demo test browser lint types imports check bench findings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,8 +41,15 @@ setup: $(VENV)/installed
 demo: $(VENV)/installed
 	@$(VENV)/bin/rlhub study recall --size $(SIZE) --open
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev browser
 	@$(VENV)/bin/python -m pytest
+
+# The web site is tested in a real browser, Debian's own.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing Chromium for the tests of the web site." && \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+	  echo "There is no Chromium here: the tests that drive a browser are skipped (on Debian: apt-get install chromium)."
 
 lint: $(VENV)/installed-dev
 	@$(VENV)/bin/ruff check .
