@@ -186,7 +186,7 @@ EXHIBITS = (
     Exhibit(
         key="8.3",
         title="What planning has found halfway through the second episode",
-        shows="without planning the first episode taught only its last step; with it, half an episode later, the way is known almost to the start",
+        shows="without planning the first episode taught only its last step; with it, half an episode on, the way is known almost to the start",
         runs=1,
         compute=halfway,
         draw=draw_halfway,
@@ -196,7 +196,7 @@ EXHIBITS = (
     Exhibit(
         key="8.4",
         title="Dyna in a maze whose way is blocked",
-        shows="when its model turns wrong, Dyna-Q wanders for a while; Dyna-Q+, which doubts what it hasn't tried for long, finds out soon",
+        shows="when its model turns wrong, Dyna-Q wanders for long; Dyna-Q+, which doubts what it hasn't tried lately, soon finds out",
         runs=30,
         compute=blocking,
         draw=draw_blocking,
