@@ -23,13 +23,18 @@ def test_sarsa_goes_around_the_cliff_and_earns_more_than_q_learning_at_its_edge(
 
 
 def test_expected_sarsa_is_best_in_both_ways_and_bears_a_step_size_of_one():
-    results = FIGURES["6.3"].compute(runs=50, seed=1, episodes=1000, step_sizes=3)
+    results = FIGURES["6.3"].compute(runs=100, seed=1, episodes=1000, step_sizes=3)
     told = FIGURES["6.3"].numbers(results)
     for kind in ("interim", "asymptotic"):
         assert (results[f"{kind} Expected Sarsa"] > results[f"{kind} Q-learning"]).all()
         assert told[f"{kind} Expected Sarsa, best"] > told[f"{kind} Sarsa, best"]
     assert told["asymptotic Sarsa, largest alpha"] < told["asymptotic Expected Sarsa, largest alpha"] - 20
-    assert len(FIGURES["6.3"].draw(results).data) == 6
+    drawn = FIGURES["6.3"].draw(results)
+    assert len(drawn.data) == 6
+    # What falls off the book's axis is said
+    fallen = told["asymptotic Sarsa, largest alpha"] < drawn.layout.yaxis.range[0]
+    assert fallen == any("Sarsa, asymptotic, falls to" in note.text for note in drawn.layout.annotations)
+    assert "100 learners; asymptotic: 1,000 episodes of 5" in drawn.layout.title.text
 
 
 def test_sarsa_finds_the_fifteen_moves_in_the_wind():

@@ -88,6 +88,7 @@ def reinforce(
     limit: int,
     seed: int,
     run: int,
+    at_once: bool = False,
 ) -> tuple[Float[np.ndarray, " episodes"], Float[np.ndarray, " features"]]:
     """REINFORCE with a baseline (boxes of Sec. 13.3 and 13.4); with a baseline step size of 0 there is none.
 
@@ -105,6 +106,8 @@ def reinforce(
         limit: steps after which an episode is cut, as a policy may become one that never ends it.
         seed: of all randomness.
         run: which of the seed's runs.
+        at_once: take all of an episode's gradients at the weights that acted in it, as the policy gradient theorem has them, and move by
+            their sum. The boxes move after each step, so that later gradients are taken at weights that never acted.
 
     Returns:
         Each episode's return, and the policy's last weights.
@@ -124,10 +127,12 @@ def reinforce(
             following = rewards[states[time], actions[time]] + gamma * following
             to_go[time] = following
         returns[episode] = following
+        acted = weights.copy()
         for time in range(steps):
             here, error = features[states[time]], to_go[time] - baseline
             baseline += baseline_step_size * error
-            weights += step_size * gamma**time * error * eligibility(here, softmax_policy(here, weights), actions[time])
+            policy = softmax_policy(here, acted if at_once else weights)
+            weights += step_size * gamma**time * error * eligibility(here, policy, actions[time])
     return returns, weights
 
 

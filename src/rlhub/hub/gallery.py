@@ -71,8 +71,8 @@ class Gallery:
                     f"`rlhub {self.command}` takes list, all, or {self.item} and its key, as in `{self.command} {self.item} 2.2`"
                 )
             word, rest = rest[0], rest[1:]
-            if word == "example" and rest:
-                word, rest = f"example {rest[0]}", rest[1:]
+            if word in ("example", "exercise") and rest:
+                word, rest = f"{word} {rest[0]}", rest[1:]
         if word not in there:
             raise UserError(
                 f"there is no {self.item or 'experiment'} {word!r}{near(word, list(there))}: `rlhub {self.command} list` shows them"

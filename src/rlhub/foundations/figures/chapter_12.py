@@ -94,9 +94,10 @@ def draw_errors(results: Results, title: str) -> go.Figure:
         drawn.update_xaxes(title_text=f"step size {ALPHA}", range=[0, 1], row=1, col=column)
     drawn.update_yaxes(range=[0.24, 0.56])
     drawn.update_yaxes(title_text="RMS error at the end of an episode<br>over the first 10 episodes", row=1, col=1)
-    drawn = styled(drawn, title=title, width=1180, height=560)
-    beside = {"y": 0.5, "yanchor": "middle", "bgcolor": "rgba(255,255,255,0.8)", "font": {"size": 12}}
-    return drawn.update_layout(legend={"x": 0.48, "xanchor": "right"} | beside, legend2={"x": 1.01} | beside)
+    drawn = styled(drawn, title=title, width=1240, height=640)
+    beside: dict[str, Any] = {"x": 1.01, "yanchor": "top", "font": {"size": 12}, "tracegroupgap": 0}
+    left, right = ({"title": {"text": f"<b>{side}</b>"}} for side in ("left", "right"))
+    return drawn.update_layout(margin={"t": 90}, legend=beside | left | {"y": 1}, legend2=beside | right | {"y": 0.5})
 
 
 def draw_offline(results: Results) -> go.Figure:

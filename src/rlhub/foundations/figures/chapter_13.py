@@ -1,5 +1,7 @@
 """Chapter 13: policy gradient methods, on the short corridor with switched actions."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -7,7 +9,7 @@ from rlhub.core.style import colour_of, styled
 from rlhub.foundations.exhibit import Exhibit, Results
 from rlhub.foundations.policy_gradient import policy_values, reinforce, short_corridor
 
-# REINFORCE may leap to a policy that hardly ever leaves the corridor, so episodes are cut.
+# Moved step by step, REINFORCE may leap to a policy that hardly ever leaves the corridor, so episodes are cut.
 EPISODES, LIMIT, EPSILON = 1000, 2000, 0.1
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 # The book doesn't say where it starts: here from going right with probability 0.05, whose return is near its figures' first.
@@ -53,27 +55,29 @@ def tell_corridor(results: Results) -> dict[str, float]:
     }
 
 
-def mean_returns(*, runs: int, seed: int, episodes: int, step_size: float, baseline_step_size: float = 0.0) -> np.ndarray:
+def mean_returns(
+    *, runs: int, seed: int, episodes: int, step_size: float, baseline_step_size: float = 0.0, at_once: bool = True
+) -> np.ndarray:
     """The return of each episode, averaged over runs."""
     follows, rewards, features = short_corridor()
     each = (
-        reinforce(follows, rewards, features, FIRST, episodes, step_size, baseline_step_size, 1.0, LIMIT, seed, run)[0]
+        reinforce(follows, rewards, features, FIRST, episodes, step_size, baseline_step_size, 1.0, LIMIT, seed, run, at_once)[0]
         for run in range(runs)
     )
     return np.mean(list(each), 0)
 
 
 def step_sizes(*, runs: int = 100, seed: int = 0, episodes: int = EPISODES) -> Results:
-    """REINFORCE with three step sizes."""
-    return {
-        f"{ALPHA} = 2<sup>-{power}</sup>": mean_returns(runs=runs, seed=seed, episodes=episodes, step_size=2.0**-power)
-        for power in (12, 13, 14)
+    """REINFORCE with three step sizes, moved once an episode, and with the largest also moved after each step of it."""
+    settings: dict[str, Any] = {"runs": runs, "seed": seed, "episodes": episodes}
+    return {f"{ALPHA} = 2<sup>-{power}</sup>": mean_returns(step_size=2.0**-power, **settings) for power in (12, 13, 14)} | {
+        f"{ALPHA} = 2<sup>-12</sup>, moved step by step": mean_returns(step_size=2.0**-12, at_once=False, **settings)
     }
 
 
 def baseline(*, runs: int = 100, seed: int = 0, episodes: int = EPISODES) -> Results:
     """REINFORCE without and with a baseline."""
-    settings = {"runs": runs, "seed": seed, "episodes": episodes}
+    settings: dict[str, Any] = {"runs": runs, "seed": seed, "episodes": episodes}
     return {
         f"REINFORCE with baseline, {ALPHA} = 2<sup>-9</sup>, 2<sup>-6</sup>": mean_returns(
             step_size=2.0**-9, baseline_step_size=2.0**-6, **settings
@@ -86,7 +90,8 @@ def draw_returns(results: Results, title: str) -> go.Figure:
     """Returns against episodes, below the dashed line of the best policy."""
     drawn = go.Figure()
     for place, (name, curve) in enumerate(results.items()):
-        line = {"color": colour_of("", place), "width": 1.5}
+        dashed = "step by step" in name
+        line = {"color": colour_of("", 0 if dashed else place), "width": 1.2 if dashed else 1.5, "dash": "dot" if dashed else "solid"}
         drawn.add_scatter(x=np.arange(1, len(curve) + 1), y=curve, name=name, line=line)
     drawn.add_hline(y=best_value(), line={"dash": "dash", "color": "#888888"}, annotation_text="value of the best policy")
     drawn.update_xaxes(title_text="episode")
@@ -134,7 +139,7 @@ EXHIBITS = (
     Exhibit(
         key="13.1",
         title="REINFORCE on the short corridor",
-        shows="a good step size comes near the best return; with the largest, some runs get stuck near a deterministic policy",
+        shows="with a good step size the return nears the best; moved step by step in an episode, as boxed, some runs get stuck for good",
         runs=100,
         compute=step_sizes,
         draw=draw_step_sizes,
