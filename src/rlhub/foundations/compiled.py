@@ -7,14 +7,16 @@ from typing import Any
 from numba import njit
 
 
-def compiled(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+def compiled(function: Callable[..., Any] | None = None, *, parallel: bool = False, inlined: bool = False) -> Any:
     """A function compiled at its first call, and kept on disk for the next process.
 
     Args:
         function: what is compiled.
         parallel: let `prange` share its passes between the cores.
+        inlined: put a copy wherever it is called. A call counts the references of every array that it is given, which takes longer than
+            what a short function does with them.
     """
     if function is None:
-        return lambda wanted: compiled(wanted, parallel=parallel)
+        return lambda wanted: compiled(wanted, parallel=parallel, inlined=inlined)
     # Where annotations are checked at run time, that wraps the function in Python, which numba can't read.
-    return njit(cache=True, parallel=parallel)(inspect.unwrap(function))
+    return njit(cache=True, parallel=parallel, forceinline=inlined)(inspect.unwrap(function))
