@@ -17,24 +17,25 @@ _MENDS = {
     errno.ENOSPC: "the disk is full ({free} free): free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EFBIG: "a file would pass the size limit of this shell or file system: raise `ulimit -f` or use another disk",
-    errno.ENOENT: "a folder of that path is gone or can't be made: choose another folder with --runs or RLHUB_RUNS",
-    errno.EROFS: "it is on a read-only file system: choose a folder you can write to with --runs or RLHUB_RUNS",
-    errno.EACCES: "you may not write there: mend its permissions, or choose another folder with --runs or RLHUB_RUNS",
-    errno.EPERM: "you may not write there: mend its permissions, or choose another folder with --runs or RLHUB_RUNS",
-    errno.EEXIST: "a file is where a folder should be: choose another folder with --runs or RLHUB_RUNS",
-    errno.ENOTDIR: "part of that path is a file: choose another folder with --runs or RLHUB_RUNS",
+    errno.ENOENT: "a folder of that path is gone or can't be made: choose another folder with {option}",
+    errno.EROFS: "it is on a read-only file system: choose a folder you can write to with {option}",
+    errno.EACCES: "you may not write there: mend its permissions, or choose another folder with {option}",
+    errno.EPERM: "you may not write there: mend its permissions, or choose another folder with {option}",
+    errno.EEXIST: "a file is where a folder should be: choose another folder with {option}",
+    errno.ENOTDIR: "part of that path is a file: choose another folder with {option}",
     errno.EIO: "the disk reports an input/output error: look after the disk, or use another one",
 }
 
 
 @contextmanager
-def writing(what: str, path: Path, *, afterwards: str = "") -> Iterator[None]:
+def writing(what: str, path: Path, *, afterwards: str = "", option: str = "--runs or RLHUB_RUNS") -> Iterator[None]:
     """Turn the failures of a disk into one sentence.
 
     Args:
         what: what is being written ("checkpoint 30").
         path: where.
         afterwards: what to do once the disk is mended ("then `rlhub resume NAME` goes on").
+        option: what chooses another place.
 
     Raises:
         UserError: the disk is full, read-only, forbidden or broken. Any other exception passes through unchanged.
@@ -45,7 +46,7 @@ def writing(what: str, path: Path, *, afterwards: str = "") -> Iterator[None]:
         mend = _MENDS.get(_error_number(error) or 0)
         if mend is None:
             raise
-        sentence = f"could not write {what} in {path}: {mend.format(free=in_words(_free(path)))}"
+        sentence = f"could not write {what} in {path}: {mend.format(free=in_words(_free(path)), option=option)}"
         raise UserError(sentence + (f"; {afterwards}" if afterwards else "")) from error
 
 

@@ -5,6 +5,7 @@ fixed colours from Okabe and Ito's palette. Titles say what is shown and axes in
 without any further program, and only pictures (`write_images`) need kaleido and a Chrome or Chromium.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from rlhub.core.errors import UserError
 from rlhub.core.files import writing
 
 Number = int | float
+
+_NO_BROWSER = "writing pictures of figures needs Chrome or Chromium on this machine: install it (on Debian: apt-get install chromium)"
 
 POSITIVE, NEGATIVE, NEUTRAL, INK, GRID = "#2166ac", "#b2182b", "#f7f7f7", "#222222", "#e5e5e5"
 DIVERGING = (
@@ -104,9 +107,17 @@ def styled(figure: go.Figure, *, title: str, width: int = 900, height: int = 520
     return figure
 
 
-def write_html(figure: go.Figure, path: Path) -> Path:
-    """Write a page that holds everything it needs and opens offline."""
-    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": False})
+def write_html(figure: go.Figure, path: Path, *, shared: bool = False) -> Path:
+    """Write a page that opens offline.
+
+    Args:
+        figure: what to show.
+        path: of the page.
+        shared: read plotly.js, which has 4 MB, from plotly.min.js beside the page, written if it isn't there, instead of holding it.
+    """
+    figure.write_html(
+        path, include_plotlyjs="directory" if shared else True, full_html=True, config={"displaylogo": False, "responsive": False}
+    )
     return path
 
 
@@ -150,10 +161,7 @@ def write_images(figures: Mapping[Path, go.Figure], *, scale: float = 2.0) -> No
     """
     if not figures:
         return
-    try:
-        import kaleido  # noqa: F401 (plotly looks for it; asked for here so that its absence is said in one sentence)
-    except ImportError as missing:
-        raise UserError("writing pictures of figures needs kaleido: pip install 'rlhub[figures]'") from missing
+    check_images()
     try:
         plotly.io.write_images(
             fig=list(figures.values()),
@@ -165,6 +173,19 @@ def write_images(figures: Mapping[Path, go.Figure], *, scale: float = 2.0) -> No
     except RuntimeError as error:
         if "chrome" not in str(error).lower():
             raise
-        raise UserError(
-            "writing pictures of figures needs Chrome or Chromium on this machine: install it (on Debian: apt-get install chromium)"
-        ) from error
+        raise UserError(_NO_BROWSER) from error
+
+
+def check_images() -> None:
+    """Refuse before anything is computed what `write_images` could not draw.
+
+    Raises:
+        UserError: kaleido or a Chrome/Chromium is missing; the sentence says how to get it.
+    """
+    try:
+        import kaleido  # noqa: F401 (plotly looks for it; asked for here so that its absence is said in one sentence)
+        from choreographer.browsers.chromium import Chromium
+    except ImportError as missing:
+        raise UserError("writing pictures of figures needs kaleido: pip install 'rlhub[figures]'") from missing
+    if not os.environ.get("BROWSER_PATH") and Chromium.find_browser(skip_local=False) is None:
+        raise UserError(_NO_BROWSER)

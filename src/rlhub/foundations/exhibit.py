@@ -57,3 +57,13 @@ def check_runs(runs: int) -> None:
     """
     if runs < 1:
         raise UserError(f"runs is {runs}; a figure needs at least 1")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that random generators don't take.
+
+    Raises:
+        UserError: it is below 0.
+    """
+    if seed < 0:
+        raise UserError(f"seed is {seed}; give 0 or a larger whole number")

@@ -21,7 +21,7 @@ def car_tiles() -> TileCoding:
     return tile_coding(LOW, HIGH, tiles=8, tilings=8)
 
 
-@compiled
+@compiled(inlined=True)
 def drive(state: Float[np.ndarray, "2"], throttle: int) -> bool:
     """Move the car by one step in place, and tell whether it is at the goal (Example 10.1).
 
@@ -35,13 +35,13 @@ def drive(state: Float[np.ndarray, "2"], throttle: int) -> bool:
     return position == 0.5
 
 
-@compiled
+@compiled(inlined=True)
 def begin(state: Float[np.ndarray, "2"]) -> None:
     """Put the car at rest somewhere near the bottom of the valley."""
     state[0], state[1] = np.random.uniform(-0.6, -0.4), 0.0
 
 
-@compiled
+@compiled(inlined=True)
 def action_value(weights: Float[np.ndarray, " tiles"], tiles: Int[np.ndarray, " tilings"]) -> float:
     """The sum of the active tiles' weights."""
     total = 0.0
@@ -50,7 +50,7 @@ def action_value(weights: Float[np.ndarray, " tiles"], tiles: Int[np.ndarray, " 
     return total
 
 
-@compiled
+@compiled(inlined=True)
 def choose(weights: Float[np.ndarray, "actions tiles"], tiles: Int[np.ndarray, " tilings"], epsilon: float) -> int:
     """The action of the highest value, ties broken evenly, or with probability epsilon any."""
     if np.random.random() < epsilon:

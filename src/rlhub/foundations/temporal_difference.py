@@ -2,11 +2,10 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import prange
 
 from rlhub.core.errors import UserError
 from rlhub.foundations.bandits import random_argmax
-from rlhub.foundations.compiled import compiled
+from rlhub.foundations.compiled import compiled, each_run
 from rlhub.foundations.worlds import World, drawn, epsilon_greedy_action, step
 
 SARSA, Q_LEARNING, EXPECTED_SARSA = range(3)
@@ -151,9 +150,10 @@ def batch_monte_carlo(
 
 @compiled
 def td_control_run(
-    world: World, episodes: int, backup: int, step_size: float, epsilon: float, discount: float
+    world: World, episodes: int, backup: int, step_size: float, epsilon: float, discount: float, seed: int, run: int
 ) -> tuple[Float[np.ndarray, " episodes"], Int[np.ndarray, " episodes"], Float[np.ndarray, "states actions"]]:
     """One learner's episodes; see `td_control`."""
+    np.random.seed(seed * 1_000_003 + run)
     values = np.zeros(world.spread.shape)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     for episode in range(episodes):
@@ -178,7 +178,6 @@ def td_control_run(
     return returns, lengths, values
 
 
-@compiled(parallel=True)
 def td_control(
     world: World, *, backup: int, runs: int, episodes: int, step_size: float, epsilon: float, discount: float, seed: int
 ) -> tuple[Float[np.ndarray, "runs episodes"], Int[np.ndarray, "runs episodes"], Float[np.ndarray, "runs states actions"]]:
@@ -197,16 +196,36 @@ def td_control(
     Returns:
         The undiscounted sum of rewards and the number of steps of each episode, and the action values at the end.
     """
-    states, actions = world.spread.shape
-    returns, lengths = np.empty((runs, episodes)), np.empty((runs, episodes), dtype=np.int64)
-    values = np.empty((runs, states, actions))
-    for run in prange(runs):
-        np.random.seed(seed * 1_000_003 + run)
-        returns[run], lengths[run], values[run] = td_control_run(world, episodes, backup, step_size, epsilon, discount)
+    each = each_run(lambda run: td_control_run(world, episodes, backup, step_size, epsilon, discount, seed, run), runs)
+    returns, lengths, values = (np.stack(part) for part in zip(*each, strict=True))
     return returns, lengths, values
 
 
 @compiled
+def double_q_learning_run(
+    world: World, episodes: int, step_size: float, epsilon: float, discount: float, seed: int, run: int
+) -> tuple[Float[np.ndarray, " episodes"], Int[np.ndarray, " episodes"], Float[np.ndarray, "states actions"]]:
+    """One learner's episodes; see `double_q_learning`."""
+    np.random.seed(seed * 1_000_003 + run)
+    states, actions = world.spread.shape
+    tables, both = np.zeros((2, states, actions)), np.zeros((states, actions))
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    for episode in range(episodes):
+        state = world.start
+        while not world.ends[state]:
+            action = epsilon_greedy_action(world, both, state, epsilon)
+            following, reward = step(world, state, action)
+            learner = np.random.randint(2)
+            best = random_argmax(tables[learner, following, : world.choices[following]])
+            target = reward + discount * tables[1 - learner, following, best]
+            tables[learner, state, action] += step_size * (target - tables[learner, state, action])
+            both[state, action] = tables[0, state, action] + tables[1, state, action]
+            returns[episode] += reward
+            lengths[episode] += 1
+            state = following
+    return returns, lengths, both / 2
+
+
 def double_q_learning(
     world: World, *, runs: int, episodes: int, step_size: float, epsilon: float, discount: float, seed: int
 ) -> tuple[Float[np.ndarray, "runs episodes"], Int[np.ndarray, "runs episodes"], Float[np.ndarray, "runs states actions"]]:
@@ -214,23 +233,6 @@ def double_q_learning(
 
     Arguments and what is returned are `td_control`'s; the values are the mean of the two tables.
     """
-    states, actions = world.spread.shape
-    returns, lengths = np.zeros((runs, episodes)), np.zeros((runs, episodes), dtype=np.int64)
-    means = np.empty((runs, states, actions))
-    for run in range(runs):
-        np.random.seed(seed * 1_000_003 + run)
-        tables = np.zeros((2, states, actions))
-        for episode in range(episodes):
-            state = world.start
-            while not world.ends[state]:
-                action = epsilon_greedy_action(world, tables[0] + tables[1], state, epsilon)
-                following, reward = step(world, state, action)
-                learner = np.random.randint(2)
-                best = random_argmax(tables[learner, following, : world.choices[following]])
-                target = reward + discount * tables[1 - learner, following, best]
-                tables[learner, state, action] += step_size * (target - tables[learner, state, action])
-                returns[run, episode] += reward
-                lengths[run, episode] += 1
-                state = following
-        means[run] = (tables[0] + tables[1]) / 2
-    return returns, lengths, means
+    each = each_run(lambda run: double_q_learning_run(world, episodes, step_size, epsilon, discount, seed, run), runs)
+    returns, lengths, values = (np.stack(part) for part in zip(*each, strict=True))
+    return returns, lengths, values

@@ -62,7 +62,7 @@ def tile_count(coding: TileCoding) -> int:
     return int(len(coding.offsets) * np.prod(coding.tiles))
 
 
-@compiled
+@compiled(inlined=True)
 def active_tiles(coding: TileCoding, point: Float[np.ndarray, " dimensions"], into: Int[np.ndarray, " tilings"]) -> None:
     """Write the number of the tile that a point falls into, grid by grid; a point outside the box counts as on its edge."""
     tilings, dimensions = coding.offsets.shape

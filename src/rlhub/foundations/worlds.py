@@ -151,7 +151,7 @@ def policy_values(world: World, policy: Float[np.ndarray, "states actions"], *, 
         raise UserError("under this policy some states never reach an end; give a discount below 1") from singular
 
 
-@compiled
+@compiled(inlined=True)
 def step(world: World, state: int, action: int) -> tuple[int, float]:
     """Take an action: the state that follows and the reward."""
     branch = 0 if world.chance.shape[2] == 1 else drawn(world.chance[state, action])
@@ -161,7 +161,7 @@ def step(world: World, state: int, action: int) -> tuple[int, float]:
     return world.following[state, action, branch], reward
 
 
-@compiled
+@compiled(inlined=True)
 def drawn(probabilities: Float[np.ndarray, " outcomes"]) -> int:
     """An outcome drawn with its probability."""
     left = np.random.random()
@@ -172,7 +172,7 @@ def drawn(probabilities: Float[np.ndarray, " outcomes"]) -> int:
     return len(probabilities) - 1
 
 
-@compiled
+@compiled(inlined=True)
 def epsilon_greedy_action(world: World, values: Float[np.ndarray, "states actions"], state: int, epsilon: float) -> int:
     """With probability epsilon any action of a state, else one that is worth most."""
     if np.random.random() < epsilon:

@@ -5,15 +5,18 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, make_dataclass
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from rlhub.core.errors import UserError
 from rlhub.core.files import write_json, writing
 from rlhub.core.progress import clock, progress, use_plain_lines
-from rlhub.core.style import write_html, write_images
-from rlhub.foundations.exhibit import Exhibit, check_runs, exhibits
+from rlhub.core.style import check_images, write_html, write_images
+from rlhub.foundations.exhibit import Exhibit, check_runs, check_seed, exhibits
 from rlhub.hub.options import near, parse
 
 SHEET = "all"
@@ -92,8 +95,16 @@ class Gallery:
 
     def one(self, exhibit: Exhibit, arguments: Sequence[str]) -> int:
         """Compute one exhibit, draw it and print its numbers."""
-        options = parse(options_of(exhibit), arguments, prog=f"rlhub {self.command} {exhibit.key}", description=exhibit.shows)
+        options = parse(
+            options_of(exhibit),
+            arguments,
+            prog=" ".join(["rlhub", self.command, *self.item.split(), exhibit.key]),
+            description=exhibit.shows,
+        )
         use_plain_lines(options.plain)
+        check_runs(getattr(options, "runs", 1))
+        check_seed(getattr(options, "seed", 0))
+        self.ready(options)
         told = self.made(exhibit, {name: getattr(options, name) for name in asked_by(exhibit)}, options)
         self.drawn(told, options)
         sys.stdout.write((json.dumps(without_figure(told)) if options.json else sentences(told)) + "\n")
@@ -103,6 +114,7 @@ class Gallery:
         """Every exhibit at its own number of runs, and one sheet with all of them."""
         options = parse(Shown, arguments, prog=f"rlhub {self.command} all")
         use_plain_lines(options.plain)
+        self.ready(options)
         told = []
         with progress(self.command, len(there)) as task:
             for exhibit in there.values():
@@ -121,7 +133,6 @@ class Gallery:
 
     def made(self, exhibit: Exhibit, asked: dict[str, Any], options: Any) -> dict[str, Any]:
         """An exhibit's figure, numbers, and how long it took."""
-        check_runs(asked.get("runs", 1))
         with progress(f"{self.item} {exhibit.key}".strip()):
             began = time.perf_counter()
             results = exhibit.compute(**asked)
@@ -129,6 +140,7 @@ class Gallery:
         stem = self.folder(options) / f"{self.item or self.command}-{exhibit.key.replace(' ', '-')}"
         return {
             "key": exhibit.key,
+            "group": group_of(exhibit),
             "title": exhibit.title,
             "shows": exhibit.shows,
             "asked": asked,
@@ -142,25 +154,39 @@ class Gallery:
 
     def drawn(self, told: dict[str, Any], options: Any) -> None:
         """Write an exhibit's page and picture."""
-        self.written([told], options)
+        self.written([told], options, shared=False)
 
     def drawn_all(self, told: list[dict[str, Any]], options: Any) -> None:
         """Write all of them, and one page that shows them side by side."""
-        self.written(told, options)
-        with writing("the sheet", self.folder(options)):
-            (self.folder(options) / "index.html").write_text(sheet(self.about, told))
+        with self.writing(options):
+            # What an older version left there may not read these pages.
+            (self.folder(options) / "plotly.min.js").unlink(missing_ok=True)
+        self.written(told, options, shared=True)
+        with self.writing(options):
+            (self.folder(options) / "index.html").write_text(sheet(self.about, told), encoding="utf-8")
 
-    def written(self, told: list[dict[str, Any]], options: Any) -> None:
+    def written(self, told: list[dict[str, Any]], options: Any, *, shared: bool) -> None:
         """Write figures; pictures all at once, as each start of the browser takes seconds."""
-        folder = self.folder(options)
-        with writing("the figures", folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        with self.writing(options):
             for one in told:
-                write_html(one["figure"], Path(one["page"]))
+                write_html(one["figure"], Path(one["page"]), shared=shared)
                 # By this the roadmap's marks know what was computed.
                 kept = without_figure(one) | {"command": self.command, "time": time.time()}
                 write_json(Path(one["page"]).with_suffix(".json"), kept)
             write_images({Path(one["picture"]): one["figure"] for one in told if one["picture"]})
+
+    def ready(self, options: Any) -> None:
+        """See that figures can be drawn and written before they take minutes to compute."""
+        if not options.page_only:
+            check_images()
+        with self.writing(options):
+            self.folder(options).mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder(options)):
+                pass
+
+    def writing(self, options: Any) -> AbstractContextManager[None]:
+        """Say in one sentence why figures can't be written."""
+        return writing("the figures", self.folder(options), option="--to")
 
     def folder(self, options: Any) -> Path:
         """Where figures go."""
@@ -203,10 +229,25 @@ def without_figure(told: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if name != "figure"}
 
 
+def group_of(exhibit: Exhibit) -> str:
+    """What an exhibit stands under on the sheet: its file's subject, without what follows a colon or comma; a chapter keeps its number."""
+    file = import_module(exhibit.compute.__module__)
+    subject = (file.__doc__ or "").partition("\n")[0].rstrip(".")
+    chapter, colon, rest = subject.partition(": ")
+    return f"{chapter}: {rest.partition(',')[0]}" if colon and chapter.startswith("Chapter") else chapter
+
+
 def sheet(about: str, told: list[dict[str, Any]]) -> str:
-    """A page with every exhibit's picture, each a link to its own page."""
+    """A page with every exhibit's picture, each a link to its own page, under a heading for each chapter or subject."""
     from jinja2 import Environment, PackageLoader
 
     template = Environment(loader=PackageLoader("rlhub.hub", "templates"), autoescape=True).get_template("gallery.html.jinja")
-    rows = [without_figure(one) | {name: Path(one[name]).name for name in ("page", "picture") if one[name]} for one in told]
-    return template.render(about=about, told=rows)
+    groups: dict[str, dict[str, Any]] = {}
+    for one in told:
+        row = without_figure(one) | {name: Path(one[name]).name for name in ("page", "picture") if one[name]}
+        # Two files of one chapter stand together, under what the first of them is about.
+        short = one["group"].partition(":")[0]
+        groups.setdefault(short, {"title": one["group"], "short": short, "told": []})["told"].append(row)
+    return template.render(
+        clock=clock, about=about, groups=list(groups.values()), seconds=sum(one["seconds"] for one in told), count=len(told)
+    )

@@ -18,6 +18,11 @@ def testbed(runs: int, seed: int, *, mean: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 1, (runs, ARMS))
 
 
+def luck(runs: int, seed: int) -> np.ndarray:
+    """The noise of each run's rewards, [runs, steps]: normal with variance 1 (Sec. 2.3)."""
+    return np.random.default_rng((seed, 1)).standard_normal((runs, STEPS))
+
+
 def rewards_of_one_task(*, runs: int = RUNS, seed: int = 0) -> Results:
     """One task of the testbed: each arm's mean, and as many of its rewards as there are runs."""
     means = testbed(1, seed)[0]
@@ -50,9 +55,10 @@ def tell_rewards(results: Results) -> dict[str, float]:
 
 def greedy_ways(*, runs: int = RUNS, seed: int = 0) -> Results:
     """The 10-armed testbed under three shares of exploration."""
+    values, noise = testbed(runs, seed), luck(runs, seed)
     return {
         f"ε = {epsilon:g}" + ("" if epsilon else " (greedy)"): averaged(
-            epsilon_greedy(testbed(runs, seed), STEPS, epsilon=epsilon, first=0.0, step_size=0.0, seed=seed)
+            epsilon_greedy(values, noise, epsilon=epsilon, first=0.0, step_size=0.0, seed=seed)
         )
         for epsilon in (0.0, 0.01, 0.1)
     }
@@ -60,28 +66,29 @@ def greedy_ways(*, runs: int = RUNS, seed: int = 0) -> Results:
 
 def optimistic_values(*, runs: int = RUNS, seed: int = 0) -> Results:
     """A greedy learner that begins with high hopes beside an exploring one that begins without, both at step size 0.1."""
+    values, noise = testbed(runs, seed), luck(runs, seed)
     ways = {"optimistic, greedy: Q₁ = 5, ε = 0": (0.0, 5.0), "realistic, ε-greedy: Q₁ = 0, ε = 0.1": (0.1, 0.0)}
     return {
-        name: averaged(epsilon_greedy(testbed(runs, seed), STEPS, epsilon=epsilon, first=first, step_size=0.1, seed=seed))
+        name: averaged(epsilon_greedy(values, noise, epsilon=epsilon, first=first, step_size=0.1, seed=seed))
         for name, (epsilon, first) in ways.items()
     }
 
 
 def confidence_bounds(*, runs: int = RUNS, seed: int = 0) -> Results:
     """Upper confidence bounds beside ε-greedy."""
-    values = testbed(runs, seed)
+    values, noise = testbed(runs, seed), luck(runs, seed)
     return {
-        "UCB, c = 2": averaged(upper_confidence_bound(values, STEPS, confidence=2.0, seed=seed)),
-        "ε-greedy, ε = 0.1": averaged(epsilon_greedy(values, STEPS, epsilon=0.1, first=0.0, step_size=0.0, seed=seed)),
+        "UCB, c = 2": averaged(upper_confidence_bound(values, noise, confidence=2.0, seed=seed)),
+        "ε-greedy, ε = 0.1": averaged(epsilon_greedy(values, noise, epsilon=0.1, first=0.0, step_size=0.0, seed=seed)),
     }
 
 
 def baselines(*, runs: int = RUNS, seed: int = 0) -> Results:
     """The gradient bandit with and without a baseline, where true values are near 4 instead of 0."""
-    values = testbed(runs, seed, mean=4.0)
+    values, noise = testbed(runs, seed, mean=4.0), luck(runs, seed)
     return {
         f"{'with' if baseline else 'without'} baseline, α = {step_size}": averaged(
-            gradient_bandit(values, STEPS, step_size=step_size, baseline=baseline, seed=seed)
+            gradient_bandit(values, noise, step_size=step_size, baseline=baseline, seed=seed)
         )
         for baseline in (True, False)
         for step_size in (0.1, 0.4)
@@ -153,7 +160,7 @@ def tell_early_spikes(results: Results) -> dict[str, float]:
 
 def parameter_study(*, runs: int = RUNS, seed: int = 0) -> Results:
     """Average reward over the first 1000 steps of each method against its parameter, powers of two."""
-    values = testbed(runs, seed)
+    values, noise = testbed(runs, seed), luck(runs, seed)
 
     def powers(low: int, high: int) -> list[float]:
         return [2.0**power for power in range(low, high + 1)]
@@ -166,13 +173,13 @@ def parameter_study(*, runs: int = RUNS, seed: int = 0) -> Results:
     greedy = settings | {"epsilon": 0.0, "step_size": 0.1}
     exploring = settings | {"first": 0.0, "step_size": 0.0}
     return {
-        "ε-greedy (ε)": earned(shares, (epsilon_greedy(values, STEPS, epsilon=share, **exploring)[0] for share in shares)),
+        "ε-greedy (ε)": earned(shares, (epsilon_greedy(values, noise, epsilon=share, **exploring)[0] for share in shares)),
         "gradient bandit (α)": earned(
-            steps, (gradient_bandit(values, STEPS, step_size=step, baseline=True, **settings)[0] for step in steps)
+            steps, (gradient_bandit(values, noise, step_size=step, baseline=True, **settings)[0] for step in steps)
         ),
-        "UCB (c)": earned(doubts, (upper_confidence_bound(values, STEPS, confidence=doubt, **settings)[0] for doubt in doubts)),
+        "UCB (c)": earned(doubts, (upper_confidence_bound(values, noise, confidence=doubt, **settings)[0] for doubt in doubts)),
         "greedy with optimistic values, α = 0.1 (Q₁)": earned(
-            hopes, (epsilon_greedy(values, STEPS, first=hope, **greedy)[0] for hope in hopes)
+            hopes, (epsilon_greedy(values, noise, first=hope, **greedy)[0] for hope in hopes)
         ),
     }
 

@@ -10,7 +10,15 @@ from plotly.subplots import make_subplots
 
 from rlhub.core.style import INK, colour_of, styled
 from rlhub.foundations.exhibit import Exhibit, Results
-from rlhub.foundations.temporal_difference import EXPECTED_SARSA, Q_LEARNING, SARSA, double_q_learning, td_control, td_control_run
+from rlhub.foundations.temporal_difference import (
+    EXPECTED_SARSA,
+    Q_LEARNING,
+    SARSA,
+    double_q_learning,
+    double_q_learning_run,
+    td_control,
+    td_control_run,
+)
 from rlhub.foundations.worlds import greedy_path, gridworld, world
 
 METHODS = {"Expected Sarsa": EXPECTED_SARSA, "Q-learning": Q_LEARNING, "Sarsa": SARSA}
@@ -221,7 +229,7 @@ EXHIBITS = (
         compute=maximization,
         draw=draw_maximization,
         numbers=tell_maximization,
-        code=(double_q_learning,),
+        code=(double_q_learning, double_q_learning_run),
     ),
     Exhibit(
         key="example 6.5",

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from rlhub.core.style import SEQUENTIAL, colour_of, styled
 from rlhub.foundations.average_reward import access_control, differential_sarsa, optimal_average_reward
+from rlhub.foundations.compiled import each_run
 from rlhub.foundations.exhibit import Exhibit, Results
 from rlhub.foundations.mountain_car import HIGH, LOW, car_tiles, n_step_sarsa
 from rlhub.foundations.tiles import tile_features
@@ -63,8 +64,8 @@ def tell_cost_to_go(results: Results) -> dict[str, float]:
 
 def steps_taken(coding: Any, *, runs: int, seed: int, episodes: int, n: int, step_size: float, limit: int = LIMIT) -> Any:
     """Each episode's steps, averaged over runs; the step size is that of all tilings together."""
-    each = (n_step_sarsa(coding, episodes, n, step_size / TILINGS, 0.0, limit, seed, run)[0] for run in range(runs))
-    return sum(each) / runs
+    each = each_run(lambda run: n_step_sarsa(coding, episodes, n, step_size / TILINGS, 0.0, limit, seed, run)[0], runs)
+    return np.mean(each, 0)
 
 
 def car_learning(*, runs: int = 100, seed: int = 0, episodes: int = 500) -> Results:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from rlhub.core.style import colour_of, styled
+from rlhub.foundations.compiled import each_run
 from rlhub.foundations.exhibit import Exhibit, Results
 from rlhub.foundations.linear_prediction import (
     n_step_td,
@@ -120,26 +121,26 @@ def tell_errors(results: Results) -> dict[str, float]:
     return {f"lowest error, {method}, {one:g}": float(np.nanmin(row)) for method, curves in results.items() for one, row in curves.items()}
 
 
+def steps_taken(kind: int, decay: float, alpha: float, *, runs: int, seed: int, episodes: int, limit: int) -> float:
+    """Steps an episode, averaged over episodes and runs; alpha is that of all tilings together."""
+    coding = car_tiles()
+    each = each_run(lambda run: sarsa_lambda(coding, episodes, kind, decay, alpha / TILINGS, 0.0, limit, seed, run)[0], runs)
+    return float(np.mean(each))
+
+
 def car_traces(*, runs: int = 100, seed: int = 0, episodes: int = 50) -> Results:
     """Sarsa(lambda) with replacing traces on the mountain car: steps an episode by lambda and step size."""
-    coding = car_tiles()
-    found: dict[float, dict[float, float]] = {decay: {} for decay in CAR_DECAYS}
-    for decay, curve in found.items():
-        for alpha in CAR_STEP_SIZES:
-            each = (sarsa_lambda(coding, episodes, REPLACING, decay, alpha / TILINGS, 0.0, 1000, seed, run)[0] for run in range(runs))
-            curve[alpha] = float(np.mean([one.mean() for one in each]))
-    return {f"{LAMBDA} = {decay:g}": curve for decay, curve in found.items()}
+    settings: dict[str, Any] = {"runs": runs, "seed": seed, "episodes": episodes, "limit": 1000}
+    return {
+        f"{LAMBDA} = {decay:g}": {alpha: steps_taken(REPLACING, decay, alpha, **settings) for alpha in CAR_STEP_SIZES}
+        for decay in CAR_DECAYS
+    }
 
 
 def car_summary(*, runs: int = 100, seed: int = 0, episodes: int = 20) -> Results:
     """Four kinds of trace with lambda = 0.9 on the mountain car: reward an episode by step size."""
-    coding = car_tiles()
-    found: dict[str, dict[float, float]] = {name: {} for name in KINDS}
-    for name, kind in KINDS.items():
-        for alpha in SUMMARY_STEP_SIZES:
-            each = (sarsa_lambda(coding, episodes, kind, 0.9, alpha / TILINGS, 0.0, 2000, seed, run)[0] for run in range(runs))
-            found[name][alpha] = -float(np.mean([one.mean() for one in each]))
-    return found
+    settings: dict[str, Any] = {"runs": runs, "seed": seed, "episodes": episodes, "limit": 2000}
+    return {name: {alpha: -steps_taken(kind, 0.9, alpha, **settings) for alpha in SUMMARY_STEP_SIZES} for name, kind in KINDS.items()}
 
 
 def draw_car(results: Results, title: str, y: str, shown: list[int]) -> go.Figure:
