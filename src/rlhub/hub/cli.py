@@ -22,6 +22,7 @@ COMMANDS = {
     "delete": ("delete RUN", "move a run, or a study, out of the way; `rlhub restore` brings it back"),
     "restore": ("restore [NAME]", "bring back what was deleted; without a name, list it"),
     "runs": ("runs [RUN]", "what has run, and how it ended"),
+    "compare": ("compare RUN RUN ...", "runs beside each other: curves with their intervals, and the settings that differ"),
     "evaluate": ("evaluate RUN", "how well a trained agent does in whole episodes, or a process reward model in finding wrong steps"),
     "watch": ("watch RUN", "see a trained agent: an episode as a video and as pictures"),
     "search": ("search", "a task's problems solved by many solutions and a judge of steps, or a tree of steps"),

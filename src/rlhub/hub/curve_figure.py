@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from rlhub.core.errors import UserError
 from rlhub.core.records import read_metrics
-from rlhub.core.style import INK, POSITIVE, band, styled
+from rlhub.core.style import INK, POSITIVE, band, colour_of, styled
 from rlhub.hub.curve import Stage, accuracy_of, curve, stages_of
 from rlhub.hub.metric_log import ACCURACIES
 
@@ -97,6 +97,22 @@ def returns_figure(name: str, points: list[dict[str, Any]]) -> go.Figure:
     figure.update_yaxes(title_text="return of an episode")
     about = f"interquartile mean of {seeds} seeds, 95% bootstrap interval" if seeds > 1 else "mean of the episodes that ended"
     return styled(figure, title=f"{name}<br><sup>{about}</sup>").update_layout(showlegend=False)
+
+
+def comparison_figure(metric: str, lines: list[dict[str, Any]]) -> go.Figure:
+    """Curves of several runs, as `rlhub.hub.comparison.curves_of` tells them, with their intervals."""
+    figure = go.Figure()
+    for place, line in enumerate(lines):
+        colour, name = colour_of("", place), f"{line['label']} ({line['seeds']} seeds)" if line["seeds"] > 1 else line["label"]
+        if line["seeds"] > 1 and "low" in line:
+            figure.add_trace(band(name, line["steps"], line["low"], line["high"], colour))
+        stroke = {"color": colour, "width": 2}
+        figure.add_trace(go.Scatter(x=line["steps"], y=line["values"], mode="lines", line=stroke, name=name, legendgroup=name))
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text=metric)
+    title = f"{metric}<br><sup>interquartile means over seeds, 95% bootstrap intervals</sup>"
+    styled(figure, title=title, width=960)
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0}, margin_b=90)
 
 
 def smooth(values: list[float]) -> list[float]:

@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -26,6 +26,13 @@ class Runs:
 
     Attributes:
         run: a run's name or folder; without one, all runs are listed.
+        find: list only runs with these words in their name, system, model or task.
+        system: list only runs of this system's class, as PPO.
+        task: list only runs in this task or environment.
+        status: list only runs that stand so, as running.
+        sort: list by started, name, system, task, status, step, bytes, or metric:NAME for a metric's newest value.
+        order: which way.
+        limit: list at most so many.
         plot: draw the run's curves into this file (.html, .png, .svg or .pdf): return, or accuracy, length and words of second thoughts
             over all its stages.
         runs: the folder where runs live; by default RLHUB_RUNS, else ./runs.
@@ -33,6 +40,13 @@ class Runs:
     """
 
     run: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[RUN]")]] = None
+    find: str = ""
+    system: str = ""
+    task: str = ""
+    status: str = ""
+    sort: str | None = None
+    order: Literal["ascending", "descending"] = "ascending"
+    limit: int | None = None
     plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     runs: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     json: bool = False
@@ -46,7 +60,7 @@ def run(arguments: list[str]) -> int:
     if options.plot is not None:
         raise UserError("--plot draws one run's curves: `rlhub runs RUN --plot FILE`")
     told = []
-    for folder in list_runs(options.runs):
+    for folder in _chosen(options):
         try:
             told.append(summary(folder))
         except UserError as error:  # one damaged folder must not hide the others
@@ -58,6 +72,21 @@ def run(arguments: list[str]) -> int:
     else:
         sys.stdout.write(f"no runs in {runs_folder(options.runs)} yet; `rlhub train` lists what can be trained\n")
     return 0
+
+
+def _chosen(options: Runs) -> list[Path]:
+    """The folders of the runs to list: all in the order they began, or what a search finds."""
+    asked = {name: getattr(options, name) for name in ("system", "task", "status", "order")}
+    if options.sort is None and options.limit is None and not (options.find or options.system or options.task or options.status):
+        return list_runs(options.runs)
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"limit is {options.limit}; list at least 1 run")
+    from rlhub.hub.catalogue import Catalogue, Wanted
+
+    catalogue = Catalogue(runs_folder(options.runs).absolute())
+    catalogue.refresh()
+    wanted = Wanted(**asked, text=options.find, sort=options.sort or "started", limit=options.limit or 1_000_000)
+    return [Path(row["folder"]) for row in catalogue.find(wanted).rows]
 
 
 def run_named(spec: str, runs: str | None) -> Path:
