@@ -62,7 +62,7 @@ def racetrack(rows: Sequence[str] = SMALL_TRACK, *, slip: float = 0.1, fastest: 
             velocity = car[2] + down, car[3] + right
             if fastest is not None and max(abs(velocity[0]), abs(velocity[1])) > fastest:
                 velocity = car[2], car[3]
-            cell = driven(tuple(rows), car[:2], velocity)
+            cell = driven(tuple(rows), (car[0], car[1]), velocity)
             if isinstance(cell, int):
                 led[-1].append(cell)
                 continue

@@ -186,7 +186,7 @@ EXHIBITS = (
     Exhibit(
         key="8.3",
         title="What planning has found halfway through the second episode",
-        shows="without planning the first episode taught only its last step; with it, half an episode on, nearly all of the way is known",
+        shows="without planning the first episode taught only its last step; with it, half an episode on, most of the way is known",
         runs=1,
         compute=halfway,
         draw=draw_halfway,

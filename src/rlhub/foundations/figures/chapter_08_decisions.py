@@ -93,7 +93,7 @@ def tell_racing(results: Results) -> dict[str, float]:
     }
 
 
-def deciding(*, runs: int = 20, seed: int = 0) -> Results:
+def deciding(*, runs: int = 10, seed: int = 0) -> Results:
     """Moves to the goal along a small cliff, by simulations before each move, with a tree and with rollouts alone."""
     found: dict[str, Any] = {"simulations": SIMULATIONS}
     found["random"] = decide_and_act(CLIFF, runs=runs, simulations=0, grow=False, seed=seed, **PLANNER)
@@ -113,10 +113,10 @@ def draw_deciding(results: Results) -> go.Figure:
         line = {"color": colour_of("", place), "width": 2}
         drawn.add_trace(go.Scatter(x=results["simulations"], y=moves.mean(1), error_y=error, name=words, mode="lines+markers", line=line))
     for y, text in ((7, "fewest possible: 7"), (float(results["random"].mean()), "random actions")):
-        drawn.add_hline(y=y, line={"dash": "dash", "color": "#888888"}, annotation_text=text, annotation_position="bottom left")
+        drawn.add_hline(y=y, line={"dash": "dash", "color": "#888888"}, annotation_text=text, annotation_position="top right")
     drawn.update_xaxes(title_text="simulations before each move", type="log", dtick=1)
     drawn.update_yaxes(title_text=f"moves to the goal, at most {LONGEST}", range=[0, LONGEST + 3])
-    drawn.update_layout(legend={"x": 0.02, "y": 0.3})
+    drawn.update_layout(legend={"x": 0.02, "y": 0.2, "yanchor": "bottom"})
     return styled(drawn, title="Section 8.11: what planning at decision time buys beside a cliff")
 
 
@@ -145,7 +145,7 @@ EXHIBITS = (
         key="example 8.11",
         title="Monte Carlo tree search beside a cliff",
         shows="more simulations bring a tree search near the fewest moves; rollouts alone, which go on at random, shun the way",
-        runs=20,
+        runs=10,
         compute=deciding,
         draw=draw_deciding,
         numbers=tell_deciding,
