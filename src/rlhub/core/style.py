@@ -33,6 +33,8 @@ DIVERGING = (
     (1.0, "#053061"),
 )
 SEQUENTIAL = ((0.0, NEUTRAL), (0.25, "#d1e5f0"), (0.5, "#92c5de"), (0.75, "#4393c3"), (1.0, "#053061"))
+CONFIG = {"displaylogo": False, "showSendToCloud": False}
+"""How figures behave on a page: no logo, and no button that sends them to a server."""
 FONT = "Inter, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _RUNS = {
@@ -115,9 +117,7 @@ def write_html(figure: go.Figure, path: Path, *, shared: bool = False) -> Path:
         path: of the page.
         shared: read plotly.js, which has 4 MB, from plotly.min.js beside the page, written if it isn't there, instead of holding it.
     """
-    figure.write_html(
-        path, include_plotlyjs="directory" if shared else True, full_html=True, config={"displaylogo": False, "responsive": False}
-    )
+    figure.write_html(path, include_plotlyjs="directory" if shared else True, full_html=True, config=CONFIG | {"responsive": False})
     return path
 
 

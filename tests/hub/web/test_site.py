@@ -150,6 +150,11 @@ def test_a_run_that_was_cut_back_is_asked_for_anew(filled, runs):
     assert len(json.loads(get(f"{filled}/api/curves/cut"))["metrics"][0]["seeds"][0]["steps"]) == 1
 
 
+def test_figures_offer_no_way_to_a_server_elsewhere(filled):
+    for name in ("charts", "figures"):
+        assert "showSendToCloud: false" in get(f"{filled}/static/{name}.js")
+
+
 def test_starting_by_json_says_what_is_wrong(filled):
     assert post(f"{filled}/api/start/nothing", {})[0] == 404
     status, told = post(f"{filled}/api/start/ppo", {"steps": "many", "seed": "x", "colour": 1})

@@ -6,6 +6,7 @@ import secrets
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -61,7 +62,9 @@ def run(arguments: list[str]) -> int:
     server = uvicorn.Server(
         uvicorn.Config(site, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2, lifespan="on")
     )
-    server.run(sockets=[listener])
+    # The server ends in good order on Ctrl-C and kill, and then lets the signal go on.
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
     return 0
 
 

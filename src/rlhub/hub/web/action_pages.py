@@ -48,7 +48,7 @@ def _route(action: str) -> None:
             return page(request, "run_state", row=await asyncio.to_thread(shelf.row, key), problem=str(error))
         if row is None:
             return Response(status_code=204, headers={"HX-Redirect": "/runs"})
-        return page(request, "run_state", row=row, headers={"HX-Trigger": "rlhub:changed"})
+        return page(request, "run_state", row=row, problem="", headers={"HX-Trigger": "rlhub:changed"})
 
     async def from_a_program(shelf: TheShelf, key: str) -> dict[str, Any]:
         try:

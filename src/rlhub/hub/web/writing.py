@@ -26,7 +26,11 @@ def markdown(text: str, *, picture: str = "") -> str:
     for token in tokens:
         if token.type == "inline":
             token.children = _without_neighbours(token.children or [], picture)
-    return str(_parser().renderer.render(tokens, _parser().options, {}))
+    html = str(_parser().renderer.render(tokens, _parser().options, {}))
+    # Tables wider than a telephone are scrolled, also with the keyboard.
+    return html.replace("<table>", '<div class="table" tabindex="0" role="region" aria-label="Table"><table>').replace(
+        "</table>", "</table></div>"
+    )
 
 
 @lru_cache(maxsize=64)

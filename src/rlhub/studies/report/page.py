@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from rlhub.core.style import CONFIG
 from rlhub.studies.report import tables
 from rlhub.studies.report.figures import Drawn
 from rlhub.studies.report.markdown import CONDUCT, INTERVALS
@@ -43,4 +44,4 @@ def page(report: Report, figures: list[Drawn]) -> str:
 
 def html(drawn: Drawn) -> str:
     """One figure's part of the page."""
-    return drawn.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{drawn.key}", config={"displaylogo": False})
+    return drawn.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{drawn.key}", config=CONFIG)

@@ -26,7 +26,13 @@ const charts = (() => {
     };
   }
 
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const CONFIG = {
+    displaylogo: false,
+    responsive: true,
+    // What is measured here stays here, unless a person sends it themselves.
+    showSendToCloud: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d"],
+  };
 
   function draw(place, traces, title, more) {
     drawn.add(place);

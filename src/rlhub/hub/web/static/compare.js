@@ -28,7 +28,7 @@
     });
     const legend = { orientation: "h", y: -0.22, yanchor: "top", x: 0 };
     charts.draw(place, traces, "", { showlegend: true, legend, xaxis: { title: { text: "step" } }, yaxis: { title: { text: told.metric } } });
-    place.setAttribute("role", "img");
+    place.setAttribute("role", "group");
     place.setAttribute("aria-label", `${told.metric} against steps: ${told.curves.map((line) => line.label).join("; ")}`);
   }
 

@@ -53,7 +53,7 @@ window.Drawing = (() => {
     }
   }
 
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const CONFIG = { displaylogo: false, responsive: true, showSendToCloud: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
 
   /** A layout in the page's colours. */
   function painted(layout) {

@@ -18,7 +18,7 @@
     const chart = document.createElement("div");
     chart.className = "curve";
     chart.dataset.metric = name;
-    chart.setAttribute("role", "img");
+    chart.setAttribute("role", "group");
     chart.setAttribute("aria-label", `${name} against steps`);
     figure.append(chart);
     place.append(figure);
