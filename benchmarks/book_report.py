@@ -101,7 +101,8 @@ def lines_of(function: Any) -> str:
 
 def heading(exhibit: Exhibit) -> str:
     """What an exhibit's section is called."""
-    return f"{exhibit.key[:1].upper()}{exhibit.key[1:]}: {exhibit.title}"
+    key = exhibit.key
+    return f"{key[:1].upper() + key[1:] if ' ' in key else key}: {exhibit.title}"
 
 
 def anchor(exhibit: Exhibit) -> str:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from rlhub.foundations.exact_gradients import ascend, conservative_policy_iteration, natural_direction, softmax, softmax_gradient
+from rlhub.foundations.exact_gradients import (
+    advantages,
+    ascend,
+    conservative_policy_iteration,
+    natural_direction,
+    softmax,
+    softmax_gradient,
+)
 from rlhub.foundations.exact_planning import optimal_values
 from rlhub.foundations.exhibit import exhibits
 from rlhub.foundations.mdp import MDP, policy_values
@@ -15,7 +22,7 @@ THEORY = exhibits("rlhub.foundations.theory")
 def test_the_gradient_is_that_of_the_value():
     mdp = random_mdp(4, 3, seed=1, gamma=0.8)
     logits, start, small = np.random.default_rng(0).standard_normal((4, 3)), np.full(4, 0.25), 1e-6
-    found = softmax_gradient(mdp, logits, start)
+    found = softmax_gradient(mdp, softmax(logits), advantages(mdp, softmax(logits))[0], start)
     for place in np.ndindex(4, 3):
         ends = []
         for sign in (1, -1):

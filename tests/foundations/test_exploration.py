@@ -62,7 +62,7 @@ def test_posterior_sampling_pays_less_than_the_bonus():
     assert told["prior: largest share of the bound"] <= 1
     # Each plan's promise is drawn from what the optimum is believed to be: right on average, and as wrong as the posterior is wide
     assert abs(told["prior: a promise above the optimum, on average"]) < 3 * told["prior: its standard error"]
-    assert told["prior: slope of |promised less earned|, last tenfold"] == pytest.approx(0.5, abs=0.1)
+    assert told["prior: slope of how far promises miss, last tenfold"] == pytest.approx(0.5, abs=0.1)
     assert told["prior: slope of regret, last tenfold"] < 0.5
     assert len(THEORY["psrl"].draw(results).data) == 13
 

@@ -27,17 +27,15 @@ def advantages(mdp: MDP, policy: PerPair) -> tuple[PerPair, PerState]:
     return action_values(mdp, values) - values[:, None], values
 
 
-def softmax_gradient(mdp: MDP, logits: PerPair, start: PerState) -> PerPair:
-    """The gradient of the value in the logits: d(s) pi(a|s) A(s, a) / (1 - gamma) (AJKS, chapter "Policy Gradient Methods")."""
-    policy = softmax(logits)
-    advantage, _ = advantages(mdp, policy)
+def softmax_gradient(mdp: MDP, policy: PerPair, advantage: PerPair, start: PerState) -> PerPair:
+    """The gradient of the value in a softmax policy's logits: d(s) pi(a|s) A(s, a) / (1 - gamma) (AJKS, "Policy Gradient Methods")."""
     return visits(mdp, policy, start)[:, None] * policy * advantage / (1 - mdp.gamma)
 
 
-def natural_direction(mdp: MDP, logits: PerPair, start: PerState) -> PerPair:
+def natural_direction(mdp: MDP, policy: PerPair, advantage: PerPair, start: PerState) -> PerPair:
     """The natural gradient: advantages alone, A(s, a) / (1 - gamma), whatever is visited (AJKS, chapter "Optimality")."""
-    del start
-    return advantages(mdp, softmax(logits))[0] / (1 - mdp.gamma)
+    del policy, start
+    return advantage / (1 - mdp.gamma)
 
 
 def ascend(
@@ -61,10 +59,12 @@ def ascend(
     """
     logits, worths = np.zeros_like(mdp.rewards), []
     for _ in range(steps):
-        worths.append(float(start @ policy_values(mdp, softmax(logits))))
+        policy = softmax(logits)
+        advantage, values = advantages(mdp, policy)
+        worths.append(float(start @ values))
         if worths[-1] >= enough:
             break
-        logits = logits + step_size * direction(mdp, logits, start)
+        logits = logits + step_size * direction(mdp, policy, advantage, start)
     return np.array(worths)
 
 

@@ -169,7 +169,7 @@ def tell_psrl(results: Results) -> dict[str, float]:
     return tell_ucbvi(results) | {
         "prior: regret at the end": float(results["prior"][:, -1].mean()),
         "prior: slope of regret, last tenfold": slope(episodes[late], results["prior"].mean(0)[late]),
-        "prior: slope of |promised less earned|, last tenfold": slope(episodes[late], results["missed"].mean(0)[late]),
+        "prior: slope of how far promises miss, last tenfold": slope(episodes[late], results["missed"].mean(0)[late]),
         "prior: largest share of the bound": float((results["missed"].mean(0) / bound).max()),
         "prior: a promise above the optimum, on average": float(surplus.mean()),
         "prior: its standard error": float(surplus.std(ddof=1) / np.sqrt(len(surplus))) if len(surplus) > 1 else float("nan"),

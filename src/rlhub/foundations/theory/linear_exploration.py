@@ -49,7 +49,7 @@ def draw_lsvi(results: Results) -> go.Figure:
     episodes, curves = results["episodes"], []
     late = (episodes[-1] / 10, np.inf)
     for place, states in enumerate(SIZES):
-        for name, measured, colour, predicted in (("regret", "regret", 0, "1/2"), ("promised - earned", "broken", 1, "about 1/2")):
+        for name, measured, colour, predicted in (("regret", "regret", 0, "1/2"), ("promised - earned", "broken", 1, "1/2 in the end")):
             rows, many = results[measured][place], place > 0
             curves.append(
                 Curve(name=f"{name}, {states} states", x=episodes, y=rows.mean(0), spread=None if many else interval(rows), points=many,
