@@ -121,7 +121,7 @@ def panel_of(results: Results) -> Panel:
 
 def draw_ucbvi(results: Results) -> go.Figure:
     """Regret, what was promised and not kept, and bounds on log axes."""
-    return drawn_panels("UCB-VI: regret stays below what plans promise and don't earn, which grows like √K", [panel_of(results)])
+    return drawn_panels("UCB-VI: regret stays below what plans promise and don't earn, at most like √K", [panel_of(results)])
 
 
 def draw_psrl(results: Results) -> go.Figure:
