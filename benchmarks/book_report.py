@@ -33,7 +33,8 @@ PAGES = {
         "rlhub.foundations.theory",
         "Theory, measured",
         "What *Reinforcement Learning: Theory and Algorithms* (Agarwal, Jiang, Kakade & Sun) promises beside what algorithms do, by "
-        "`rlhub theory all`; `rlhub theory NAME --help` shows an experiment's options.",
+        "`rlhub theory all`; `rlhub theory NAME --help` shows an experiment's options. Solid lines are measured, with two standard errors "
+        "over runs as a shade; dashes are bounds; slopes are fitted on log axes, over the last tenfold where curves bend.",
     ),
 }
 
@@ -100,7 +101,8 @@ def lines_of(function: Any) -> str:
 
 def heading(exhibit: Exhibit) -> str:
     """What an exhibit's section is called."""
-    return f"{exhibit.key[:1].upper()}{exhibit.key[1:]}: {exhibit.title}"
+    key = exhibit.key
+    return f"{key[:1].upper() + key[1:] if ' ' in key else key}: {exhibit.title}"
 
 
 def anchor(exhibit: Exhibit) -> str:

@@ -6,7 +6,7 @@ import pytest
 from rlhub.core.errors import UserError
 from rlhub.foundations.exhibit import exhibits
 from rlhub.foundations.temporal_difference import batch_monte_carlo, batch_td, experience, monte_carlo_prediction, td_prediction
-from rlhub.foundations.worlds import gridworld, policy_values, random_walk, world
+from rlhub.foundations.worlds import as_mdp, gridworld, policy_values, random_walk, world
 
 FIGURES = exhibits("rlhub.foundations.figures")
 
@@ -58,6 +58,20 @@ def test_the_random_walks_true_values_are_sixths():
     assert values[1:6] == pytest.approx(np.arange(1, 6) / 6)
 
 
+def test_a_world_as_an_mdp_sums_its_branches_and_lets_nothing_leave_an_end():
+    # Action 0 stays or ends, with chances 1/4 and 3/4 and rewards 4 and 8; action 1 is there in no state but the first
+    following = np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]]])
+    made = world(
+        following, np.array([[[4.0, 8.0], [1.0, 1.0]], [[9.0, 9.0], [9.0, 9.0]]]), ends=(1,), chance=np.tile([0.25, 0.75], (2, 2, 1))
+    )
+    mdp = as_mdp(made._replace(choices=np.array([2, 1])), discount=0.5)
+    assert mdp.transitions[0].tolist() == [[0.25, 0.75], [0, 1]]
+    assert mdp.rewards.tolist() == [[7, 1], [0, 0]]
+    assert mdp.possible.tolist() == [[True, True], [True, False]]
+    assert list(mdp.terminal) == [False, True]
+    assert policy_values(made, np.array([[1.0, 0.0], [1.0, 0.0]]), discount=0.5) == pytest.approx([8, 0])
+
+
 def test_bad_input_is_said_in_a_sentence():
     walk = random_walk(3, left=0.0, right=1.0)
     following = np.zeros((2, 1, 2), dtype=int)
@@ -67,7 +81,7 @@ def test_bad_input_is_said_in_a_sentence():
         world(following + 7, np.zeros((2, 1, 2)), ends=(1,))
     with pytest.raises(UserError, match="sum to 1"):
         policy_values(walk, np.full((5, 2), 0.4), discount=1.0)
-    with pytest.raises(UserError, match="from 0 to 1"):
+    with pytest.raises(UserError, match="between 0 and 1"):
         policy_values(walk, np.full((5, 2), 0.5), discount=1.5)
     with pytest.raises(UserError, match="exactly one S"):
         gridworld(["..G"], reward=0.0, goal=1.0)

@@ -3,37 +3,45 @@
 import numpy as np
 import pytest
 
-from rlhub.foundations.exact_gradients import ascend, conservative_policy_iteration, natural_direction, softmax, softmax_gradient
-from rlhub.foundations.exact_planning import optimal_values, policy_values
+from rlhub.foundations.exact_gradients import (
+    advantages,
+    ascend,
+    conservative_policy_iteration,
+    natural_direction,
+    softmax,
+    softmax_gradient,
+)
+from rlhub.foundations.exact_planning import optimal_values
 from rlhub.foundations.exhibit import exhibits
+from rlhub.foundations.mdp import MDP, policy_values
 from rlhub.foundations.small_mdps import random_mdp
 
 THEORY = exhibits("rlhub.foundations.theory")
 
 
 def test_the_gradient_is_that_of_the_value():
-    transitions, rewards = random_mdp(4, 3, seed=1)
+    mdp = random_mdp(4, 3, seed=1, gamma=0.8)
     logits, start, small = np.random.default_rng(0).standard_normal((4, 3)), np.full(4, 0.25), 1e-6
-    found = softmax_gradient(transitions, rewards, 0.8, logits, start)
+    found = softmax_gradient(mdp, softmax(logits), advantages(mdp, softmax(logits))[0], start)
     for place in np.ndindex(4, 3):
         ends = []
         for sign in (1, -1):
             moved = logits.copy()
             moved[place] += sign * small
-            ends.append(start @ policy_values(transitions, rewards, 0.8, softmax(moved)))
+            ends.append(start @ policy_values(mdp, softmax(moved)))
         assert found[place] == pytest.approx((ends[0] - ends[1]) / (2 * small), abs=1e-7)
 
 
 def test_a_natural_step_weighs_actions_by_exponentials_of_their_advantage():
     # One state, two actions: after T steps the odds of the better are exp(eta T gap), so what is missing is known
-    transitions, rewards = np.ones((1, 2, 1)), np.array([[0.7, 0.4]])
-    worths = ascend(natural_direction, transitions, rewards, 0.0, np.ones(1), step_size=0.5, steps=20)
+    mdp = MDP(transitions=np.ones((1, 2, 1)), rewards=np.array([[0.7, 0.4]]), gamma=0.0)
+    worths = ascend(natural_direction, mdp, np.ones(1), step_size=0.5, steps=20)
     assert 0.7 - worths == pytest.approx(0.3 / (1 + np.exp(0.5 * np.arange(20) * 0.3)))
 
 
 def test_ascent_ends_when_it_is_enough():
-    transitions, rewards = np.ones((1, 2, 1)), np.array([[1.0, 0.0]])
-    worths = ascend(natural_direction, transitions, rewards, 0.0, np.ones(1), step_size=1.0, steps=100, enough=0.9)
+    mdp = MDP(transitions=np.ones((1, 2, 1)), rewards=np.array([[1.0, 0.0]]), gamma=0.0)
+    worths = ascend(natural_direction, mdp, np.ones(1), step_size=1.0, steps=100, enough=0.9)
     assert worths[-1] >= 0.9 > worths[-2]
 
 
@@ -44,8 +52,10 @@ def test_the_natural_gradient_keeps_its_rate_for_any_number_of_states_and_the_pl
         assert told[f"slope in T, last tenfold, {states} states"] == pytest.approx(-1, abs=0.15)
     assert told["largest share of the bound"] <= 1
     assert told["gradient's steps, times for each more state"] > 1.7
+    assert told["first value, divided by for each more state"] > 2.5
     assert told["natural gradient's steps on the longest corridor"] < 100
-    assert len(THEORY["policy-gradient"].draw(results).data) == 6
+    assert told["natural gradient's largest share of its bound on corridors"] <= 1
+    assert len(THEORY["policy-gradient"].draw(results).data) == 8
 
 
 def test_conservative_steps_keep_their_promise_and_their_rate():
@@ -58,9 +68,8 @@ def test_conservative_steps_keep_their_promise_and_their_rate():
 
 
 def test_conservative_policy_iteration_ends_at_the_optimum():
-    transitions, rewards = random_mdp(5, 2, seed=3)
-    start = np.full(5, 0.2)
-    worths, gains = conservative_policy_iteration(transitions, rewards, 0.3, start, steps=3000, least=1e-2)
+    mdp, start = random_mdp(5, 2, seed=3, gamma=0.3), np.full(5, 0.2)
+    worths, gains = conservative_policy_iteration(mdp, start, steps=3000, least=1e-2)
     assert gains[-1] <= 1e-2
     # What is missing is at most the advantage, times how much oftener the best policy visits a state: at most 5 / (1 - gamma), twice
-    assert start @ optimal_values(transitions, rewards, 0.3).max(1) - worths[-1] < 1e-2 * 5 / 0.7**2
+    assert start @ optimal_values(mdp).max(1) - worths[-1] < 1e-2 * 5 / 0.7**2

@@ -36,7 +36,7 @@ def test_cloning_pays_the_square_of_the_horizon_and_dagger_the_horizon():
     assert told["behaviour cloning: largest share of the bound"] <= 1 + 1e-9
     assert told["DAgger: largest share of the bound"] <= 1 + 1e-9
     assert told["DAgger: cost at the longest horizon"] < told["behaviour cloning: cost at the longest horizon"]
-    assert len(IMITATION.draw(results).data) == 4
+    assert len(IMITATION.draw(results).data) == 6
 
 
 def test_no_labels_are_refused():

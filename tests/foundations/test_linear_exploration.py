@@ -7,17 +7,15 @@ from rlhub.core.errors import UserError
 from rlhub.foundations.exact_planning import finite_horizon_values
 from rlhub.foundations.exhibit import exhibits
 from rlhub.foundations.linear_exploration import linear_mdp, lsvi_ucb
-from rlhub.foundations.small_mdps import check_mdp
 
 LSVI = exhibits("rlhub.foundations.theory")["lsvi-ucb"]
 
 
 def test_a_linear_mdp_is_one_and_its_values_are_linear():
-    features, transitions, rewards = linear_mdp(12, 3, 4, seed=1)
-    check_mdp(transitions, rewards)
+    features, mdp = linear_mdp(12, 3, 4, seed=1)
     assert np.linalg.norm(features, axis=-1).max() <= 1
     flat = features.reshape(-1, 4)
-    for stage in finite_horizon_values(transitions, rewards, 5):
+    for stage in finite_horizon_values(mdp, 5):
         weights = np.linalg.lstsq(flat, stage.ravel(), rcond=None)[0]
         assert flat @ weights == pytest.approx(stage.ravel())
     with pytest.raises(UserError, match="0 dimensions"):
@@ -46,7 +44,7 @@ def test_regret_keeps_to_the_bounds_and_the_rate_whatever_the_number_of_states()
         assert told[f"slope, last tenfold, {states} states"] == pytest.approx(0.5, abs=0.12)
         assert told[f"slope of what was promised and not kept, {states} states"] < 0.8
     assert told["regret at the end, 40 states"] < 2.5 * told["regret at the end, 10 states"]
-    assert len(LSVI.draw(results).data) == 5
+    assert len(LSVI.draw(results).data) == 8
 
 
 def test_a_radius_that_is_too_small_is_seen_to_lose_optimism():

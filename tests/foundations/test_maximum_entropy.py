@@ -15,13 +15,12 @@ def test_one_choice_is_a_softmax_and_without_rewards_behaviour_is_even():
     policy, values = soft_policy(np.ones((1, 2, 1)), np.array([[1.0, 3.0]]), 1)
     assert policy[0, 0] == pytest.approx(np.exp([1, 3]) / np.exp([1, 3]).sum())
     assert values[0] == pytest.approx(np.log(np.exp([1, 3]).sum()))
-    transitions, rewards = random_mdp(5, 3, seed=1)
-    assert soft_policy(transitions, 0 * rewards, 4)[0] == pytest.approx(1 / 3)
+    assert soft_policy(random_mdp(5, 3, seed=1).transitions, np.zeros((5, 3)), 4)[0] == pytest.approx(1 / 3)
 
 
 def test_the_gradient_is_that_of_the_dual():
     generator, small = np.random.default_rng(0), 1e-5
-    transitions, _ = random_mdp(5, 3, seed=1)
+    transitions = random_mdp(5, 3, seed=1).transitions
     features, weights, target = generator.standard_normal((5, 3, 2)), np.array([0.3, -0.7]), np.array([0.5, 0.2])
     settings = (target, np.full(5, 0.2), 6)
     _, gradient = dual(transitions, features, weights, *settings)
@@ -31,11 +30,11 @@ def test_the_gradient_is_that_of_the_dual():
 
 
 def test_demonstrations_average_to_what_is_expected():
-    transitions, rewards = random_mdp(5, 3, seed=2)
+    mdp = random_mdp(5, 3, seed=2)
     features, start = np.random.default_rng(1).standard_normal((5, 3, 2)), np.full(5, 0.2)
-    policy, _ = soft_policy(transitions, 3 * rewards, 6)
-    seen = demonstrated_features(transitions, features, policy, start, 40_000, 0)
-    assert seen == pytest.approx(expected_features(transitions, features, policy, start), abs=0.05)
+    policy, _ = soft_policy(mdp.transitions, 3 * mdp.rewards, 6)
+    seen = demonstrated_features(mdp.transitions, features, policy, start, 40_000, 0)
+    assert seen == pytest.approx(expected_features(mdp.transitions, features, policy, start), abs=0.05)
 
 
 def test_the_dual_and_the_recovered_policy_keep_to_their_bounds_and_rates():
@@ -46,10 +45,10 @@ def test_the_dual_and_the_recovered_policy_keep_to_their_bounds_and_rates():
     assert told["largest share of the bound on the mean distance"] <= 1
     assert told["slope of the features' distance in n"] == pytest.approx(-0.5, abs=0.12)
     assert told["slope of the weights' distance in n"] == pytest.approx(-0.5, abs=0.15)
-    assert len(IRL.draw(results).data) == 5
+    assert len(IRL.draw(results).data) == 7
 
 
 def test_no_demonstrations_are_refused():
-    transitions, rewards = random_mdp(3, 2)
+    mdp = random_mdp(3, 2)
     with pytest.raises(UserError, match="0 demonstrations"):
-        demonstrated_features(transitions, rewards[:, :, None], np.full((2, 3, 2), 0.5), np.full(3, 1 / 3), 0, 0)
+        demonstrated_features(mdp.transitions, mdp.rewards[:, :, None], np.full((2, 3, 2), 0.5), np.full(3, 1 / 3), 0, 0)

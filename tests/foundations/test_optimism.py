@@ -52,7 +52,7 @@ def test_ucb1_stays_below_its_bounds_with_their_rates():
     assert told["largest share of a bound"] <= 1
     assert told["largest share of the worst bound"] <= 1
     assert told["largest gap's slope in T, last tenfold"] < 0.25
-    assert len(THEORY["ucb1"].draw(results).data) == 4
+    assert len(THEORY["ucb1"].draw(results).data) == 5
 
 
 def test_linucb_stays_below_its_bound_with_its_rate():
@@ -64,7 +64,7 @@ def test_linucb_stays_below_its_bound_with_its_rate():
         )
     assert told["slope in d at the end"] == pytest.approx(1, abs=0.35)
     assert told["largest share of the bound"] <= 1
-    assert len(THEORY["linucb"].draw(results).data) == 7
+    assert len(THEORY["linucb"].draw(results).data) == 12
 
 
 def test_linucb_without_noise_finds_the_direction():

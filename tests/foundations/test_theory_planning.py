@@ -16,4 +16,4 @@ def test_errors_stay_below_their_bounds_and_shrink_by_the_discount(gamma):
     assert told["largest share of policy iteration's bound"] <= 1 + 1e-6
     assert told["policy iteration's steps, most"] <= 10
     assert told["linear program's largest difference"] < 1e-7
-    assert len(PLANNING.draw(results).data) == 4
+    assert len(PLANNING.draw(results).data) == 5

@@ -1,7 +1,7 @@
-"""Exploring a tabular MDP of finite horizon: UCB-VI and posterior sampling (Agarwal, Jiang, Kakade & Sun, Ch. 7).
+"""Exploring a tabular MDP of finite horizon: UCB-VI and posterior sampling (AJKS, "Exploration in Tabular MDPs").
 
-The MDP is the same at all stages of an episode, rewards are known, and what is learned are the transitions. Each episode plans with the
-counts so far and acts greedily.
+AJKS is Agarwal, Jiang, Kakade & Sun, "Reinforcement Learning: Theory and Algorithms". The MDP is the same at all stages of an episode,
+rewards are known, and what is learned are the transitions. Each episode plans with the counts so far and acts greedily.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def plan_with_bonus(
     log_term: float,
     way: int,
 ) -> tuple[Float[np.ndarray, "horizon states actions"], Float[np.ndarray, "stages states"]]:
-    """Optimistic values: value iteration with a bonus for what was seldom tried (AJKS, Alg. 5; Azar, Osband & Munos 2017, Alg. 1-4).
+    """Optimistic values: value iteration with a bonus for what was seldom tried (AJKS; Azar, Osband & Munos 2017, Alg. 1-4).
 
     Args:
         model: estimated transitions.

@@ -1,9 +1,10 @@
-"""Fitted Q iteration on a fixed data set (Agarwal, Jiang, Kakade & Sun, Ch. 4; Munos & Szepesvari 2008)."""
+"""Fitted Q iteration on a fixed data set (Agarwal, Jiang, Kakade & Sun, "Fitted Dynamic Programming Methods"; Munos & Szepesvari 2008)."""
 
 import numpy as np
 from jaxtyping import Float
 
 from rlhub.core.errors import UserError
+from rlhub.foundations.mdp import MDP, action_values
 
 
 def draw_data(
@@ -38,12 +39,8 @@ def fitted_q(
 
 
 def regression_errors(
-    transitions: Float[np.ndarray, "states actions states"],
-    rewards: Float[np.ndarray, "states actions"],
-    discount: float,
-    iterates: Float[np.ndarray, "times states actions"],
-    weights: Float[np.ndarray, "states actions"],
+    mdp: MDP, iterates: Float[np.ndarray, "times states actions"], weights: Float[np.ndarray, "states actions"]
 ) -> Float[np.ndarray, " steps"]:
     """How far each regression's result is from the true backup, in the data's own norm (root of the mean square)."""
-    backups = np.array([rewards + discount * transitions @ one.max(1) for one in iterates[:-1]])
+    backups = np.array([action_values(mdp, one.max(1)) for one in iterates[:-1]])
     return np.sqrt((weights * (iterates[1:] - backups) ** 2).sum((1, 2)))

@@ -1,4 +1,4 @@
-"""Imitation of an expert on a track: behaviour cloning and DAgger (Agarwal, Jiang, Kakade & Sun, Ch. 15; Ross, Gordon & Bagnell 2011).
+"""Imitation of an expert on a track: behaviour cloning and DAgger (Agarwal, Jiang, Kakade & Sun; Ross, Gordon & Bagnell 2011).
 
 Each step shows one of many contexts, on the track or off it, and each context has one right action. A right action leads to the track, a
 wrong one off it, where a step costs 1. A learner knows the right action of every context that an expert labelled for it, and is wrong

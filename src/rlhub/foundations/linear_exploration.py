@@ -1,18 +1,17 @@
-"""Exploring an MDP whose transitions and rewards are linear in features: LSVI-UCB (Agarwal, Jiang, Kakade & Sun, Ch. 8)."""
+"""Exploring an MDP whose transitions and rewards are linear in features: LSVI-UCB (Agarwal, Jiang, Kakade & Sun)."""
 
 import numpy as np
 from jaxtyping import Float
 
 from rlhub.core.errors import UserError
 from rlhub.foundations.compiled import compiled
+from rlhub.foundations.mdp import MDP
 from rlhub.foundations.optimism import add_to_inverse
 
 Features = Float[np.ndarray, "states actions dimensions"]
 
 
-def linear_mdp(
-    states: int, actions: int, dimensions: int, *, seed: int = 0
-) -> tuple[Features, Float[np.ndarray, "states actions states"], Float[np.ndarray, "states actions"]]:
+def linear_mdp(states: int, actions: int, dimensions: int, *, seed: int = 0) -> tuple[Features, MDP]:
     """A linear MDP: each pair is a mixture of a few prototypes, with a distribution of next states and a reward each.
 
     Args:
@@ -22,7 +21,7 @@ def linear_mdp(
         seed: of all draws.
 
     Returns:
-        Features (the mixtures, of length up to 1), transitions and rewards.
+        Features (the mixtures, of length up to 1) and the MDP, without a discount.
 
     Raises:
         UserError: a number is below 1.
@@ -32,7 +31,7 @@ def linear_mdp(
     generator = np.random.default_rng(seed)
     features = generator.dirichlet(np.full(dimensions, 0.3), size=(states, actions))
     reached = generator.dirichlet(np.full(states, 0.3), size=dimensions)
-    return features, features @ reached, features @ generator.random(dimensions)
+    return features, MDP(transitions=features @ reached, rewards=features @ generator.random(dimensions), gamma=1.0)
 
 
 @compiled

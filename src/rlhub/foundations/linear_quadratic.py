@@ -1,4 +1,4 @@
-"""The linear quadratic regulator: by Riccati's equation and by policy gradient (Agarwal, Jiang, Kakade & Sun, Ch. on LQRs).
+"""The linear quadratic regulator: by Riccati's equation and by policy gradient (AJKS, "Linear Quadratic Regulators").
 
 The state moves as x' = A x + B u, a step costs x'Q x + u'R u, and a policy is u = -K x. Costs are summed over all time from a first state
 with covariance `start`.
@@ -64,7 +64,7 @@ def descend(
     step_size: float,
     steps: int,
 ) -> tuple[Float[np.ndarray, " times"], Gain]:
-    """Costs before each step down the gradient, and the last gain (Fazel et al. 2018, Sec. 4).
+    """Costs before each step down the gradient, and the last gain (Fazel et al. 2018, the model-based case).
 
     The natural gradient leaves the states' covariance out; Gauss-Newton divides by the curvature too, and with a step of 1 / 2 is policy
     iteration.

@@ -1,4 +1,4 @@
-"""Maximum entropy inverse reinforcement learning (Ziebart et al. 2008; Agarwal, Jiang, Kakade & Sun, Ch. 15).
+"""Maximum entropy inverse reinforcement learning (Ziebart et al. 2008; Agarwal, Jiang, Kakade & Sun, "Imitation Learning").
 
 Rewards are linear in features, and of all behaviours with the expert's summed features the most random is looked for. Its dual is to find
 the rewards under which softly optimal behaviour has those features, and is convex.

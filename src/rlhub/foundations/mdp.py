@@ -1,7 +1,8 @@
 """Finite Markov decision processes whose dynamics are known, and dynamic programming on them (Sutton & Barto 2018, chapters 3 and 4)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -53,7 +54,7 @@ class MDP:
         if not np.isfinite(self.rewards[self.possible]).all():
             raise UserError("a reward isn't finite; give each allowed action a finite expected reward")
 
-    @property
+    @cached_property
     def terminal(self) -> Bool[np.ndarray, " states"]:
         """Which states end an episode."""
         states = np.arange(len(self.rewards))
@@ -67,6 +68,16 @@ class MDP:
     def deterministic_policy(self, actions: Int[np.ndarray, " states"]) -> Policy:
         """One action in each state, with probability 1."""
         return np.eye(self.rewards.shape[1])[actions]
+
+
+def check_discount(gamma: float) -> None:
+    """Refuse a discount under which endless sums may have no value.
+
+    Raises:
+        UserError: it is outside [0, 1).
+    """
+    if not 0 <= gamma < 1:
+        raise UserError(f"the discount (gamma) is {gamma:g}; sums without an end need one in [0, 1)")
 
 
 def check_distributions(probabilities: Float[np.ndarray, "*rows outcomes"], *, where: Bool[np.ndarray, "*rows"], name: str) -> None:
@@ -96,7 +107,7 @@ def under_policy(mdp: MDP, policy: Policy) -> tuple[Float[np.ndarray, "states st
     if policy.shape != mdp.rewards.shape:
         raise UserError(f"the policy has the shape {policy.shape}; give {mdp.rewards.shape}, [states, actions]")
     check_distributions(np.where(mdp.possible, policy, 0), where=np.ones(len(policy), dtype=np.bool_), name="the policy's allowed actions")
-    return np.einsum("sa,sat->st", policy, mdp.transitions), (policy * np.where(mdp.possible, mdp.rewards, 0)).sum(1)
+    return (policy[:, None] @ mdp.transitions)[:, 0], (policy * np.where(mdp.possible, mdp.rewards, 0)).sum(1)
 
 
 def policy_values(mdp: MDP, policy: Policy) -> Float[np.ndarray, " states"]:
@@ -162,21 +173,26 @@ def greedy_actions(mdp: MDP, values: Float[np.ndarray, " states"], *, tolerance:
 
 
 def policy_iteration(
-    mdp: MDP, first: Int[np.ndarray, " states"], *, accuracy: float = 1e-10
+    mdp: MDP,
+    first: Int[np.ndarray, " states"],
+    *,
+    evaluate: Callable[[MDP, Policy], Float[np.ndarray, " states"]] = policy_evaluation,
+    tolerance: float = 1e-9,
 ) -> Iterator[tuple[Int[np.ndarray, " states"], Float[np.ndarray, " states"]]]:
     """Evaluate, then be greedy, until nothing changes (Sec. 4.3's box): each deterministic policy and its values, the optimal ones last.
 
     Args:
         mdp: the problem.
         first: the policy to begin with, an action a state.
-        accuracy: of each evaluation.
+        evaluate: by sweeps as in the box, or exactly, by `policy_values`.
+        tolerance: by how much more than an evaluation's error a better action must be better.
     """
     actions = first
     states = np.arange(len(first))
     while True:
-        values = policy_evaluation(mdp, mdp.deterministic_policy(actions), accuracy=accuracy)
+        values = evaluate(mdp, mdp.deterministic_policy(actions))
         yield actions, values
-        best = greedy_actions(mdp, values, tolerance=10 * accuracy)
+        best = greedy_actions(mdp, values, tolerance=tolerance)
         # An action that is as good as the best stays, or two policies of equal worth would take turns for ever.
         improved = np.where(best[states, actions], actions, best.argmax(1))
         if np.array_equal(improved, actions):

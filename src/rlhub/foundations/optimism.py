@@ -1,4 +1,4 @@
-"""Optimism in bandits: pull what could be best, as far as one can tell (Agarwal, Jiang, Kakade & Sun, Ch. 6)."""
+"""Optimism in bandits: pull what could be best, as far as one can tell (Agarwal, Jiang, Kakade & Sun, "Multi-Armed & Linear Bandits")."""
 
 import numpy as np
 from jaxtyping import Float
@@ -74,7 +74,7 @@ def confidence_radius(dimensions: int, steps: int, noise: float, failure: float)
 
 @compiled
 def linucb(truth: Float[np.ndarray, " dimensions"], steps: int, *, noise: float, failure: float, runs: int, seed: int) -> np.ndarray:
-    """LinUCB where any direction of length 1 may be chosen (AJKS, Sec. 6.2): act for the most hopeful parameters in the ball.
+    """LinUCB where any direction of length 1 may be chosen (AJKS, LinUCB): act for the most hopeful parameters in the ball.
 
     Args:
         truth: the true parameters, of length up to 1; a choice x earns truth . x on average.

@@ -7,8 +7,9 @@ preferences, `features[state, action] @ weights`. Episodes begin in state 0.
 import numpy as np
 from jaxtyping import Float, Int
 
-from rlhub.core.errors import UserError
 from rlhub.foundations.compiled import compiled
+from rlhub.foundations.mdp import MDP
+from rlhub.foundations.mdp import policy_values as mdp_values
 
 
 def short_corridor() -> tuple[Int[np.ndarray, "3 2"], Float[np.ndarray, "3 2"], Float[np.ndarray, "3 2 2"]]:
@@ -29,16 +30,11 @@ def policy_values(
     Raises:
         UserError: the probabilities don't sum to 1, or under the policy an episode may never end.
     """
-    if policy.min() < 0 or not np.allclose(policy.sum(1), 1):
-        raise UserError("policy_values got a policy whose probabilities don't sum to 1 in some state: give probabilities")
-    states = len(follows)
-    chain = np.zeros((states, states + 1))
-    for state, action in np.ndindex(follows.shape):
-        chain[state, follows[state, action]] += policy[state, action]
-    inside = chain[:, :states]
-    if np.abs(np.linalg.eigvals(inside)).max() > 1 - 1e-12:
-        raise UserError("policy_values got a policy under which an episode may never end: give every way out a chance")
-    return np.linalg.solve(np.eye(states) - inside, (policy * rewards).sum(1))
+    # The end becomes one more state, the last, which is what -1 finds.
+    states, actions = follows.shape
+    ended = np.pad(follows, ((0, 1), (0, 0)), constant_values=-1)
+    mdp = MDP(transitions=np.eye(states + 1)[ended], rewards=np.pad(rewards, ((0, 1), (0, 0))), gamma=1.0)
+    return mdp_values(mdp, np.vstack([policy, np.full(actions, 1 / actions)]))[:states]
 
 
 @compiled

@@ -1,22 +1,23 @@
-"""Small Markov decision processes to try theory on, as arrays: transitions [states, actions, states] and rewards [states, actions]."""
+"""Small Markov decision processes to try theory on, with rewards in [0, 1].
+
+Without a discount, which is the default, they are for episodes of a finite horizon.
+"""
 
 import numpy as np
-from jaxtyping import Float
 
 from rlhub.core.errors import UserError
-
-Tabular = tuple[Float[np.ndarray, "states actions states"], Float[np.ndarray, "states actions"]]
-"""Transitions, the probability of each next state, and rewards, the expected one of each state and action, in [0, 1]."""
+from rlhub.foundations.mdp import MDP
 
 
-def river_swim(states: int = 6) -> Tabular:
-    """Swimming against a river for a large reward, or resting on the near bank for a tiny one (Strehl & Littman 2008, Sec. 6).
+def river_swim(states: int = 6, *, gamma: float = 1.0) -> MDP:
+    """Swimming against a river for a large reward, or resting on the near bank for a tiny one (Strehl & Littman 2008).
 
     Action 0 floats down and always succeeds; action 1 swims up and seldom does. Only someone who swims many times without a reward finds
     out that it pays.
 
     Args:
         states: places along the river.
+        gamma: the discount.
 
     Raises:
         UserError: there are fewer than 3.
@@ -31,15 +32,16 @@ def river_swim(states: int = 6) -> Tabular:
     transitions[0, 1, :2] = 0.4, 0.6
     transitions[-1, 1, -2:] = 0.4, 0.6
     rewards[0, 0], rewards[-1, 1] = 0.005, 1.0
-    return transitions, rewards
+    return MDP(transitions=transitions, rewards=rewards, gamma=gamma)
 
 
-def chain(states: int = 6, actions: int = 4) -> Tabular:
+def chain(states: int = 6, actions: int = 4, *, gamma: float = 1.0) -> MDP:
     """A corridor: action 0 goes on, every other one goes back, and only going on at the end is rewarded (Agarwal et al. 2021, Fig. 2).
 
     Args:
         states: length of the corridor; the end is kept by action 0.
         actions: all of them, so that a random walk is pushed back.
+        gamma: the discount.
 
     Raises:
         UserError: there are fewer than 2 states or actions.
@@ -51,10 +53,10 @@ def chain(states: int = 6, actions: int = 4) -> Tabular:
         transitions[state, 0, min(state + 1, states - 1)] = 1.0
         transitions[state, 1:, max(state - 1, 0)] = 1.0
     rewards[-1, 0] = 1.0
-    return transitions, rewards
+    return MDP(transitions=transitions, rewards=rewards, gamma=gamma)
 
 
-def random_mdp(states: int = 10, actions: int = 3, *, seed: int = 0, successors: int | None = None) -> Tabular:
+def random_mdp(states: int = 10, actions: int = 3, *, seed: int = 0, successors: int | None = None, gamma: float = 1.0) -> MDP:
     """Transitions drawn evenly from all distributions over some states, and rewards evenly from [0, 1] (a Garnet problem).
 
     Args:
@@ -62,6 +64,7 @@ def random_mdp(states: int = 10, actions: int = 3, *, seed: int = 0, successors:
         actions: how many.
         seed: of all draws.
         successors: how many states each pair can lead to; by default all.
+        gamma: the discount.
 
     Raises:
         UserError: a number is below 1, or there are more successors than states.
@@ -75,14 +78,14 @@ def random_mdp(states: int = 10, actions: int = 3, *, seed: int = 0, successors:
         for action in range(actions):
             places = generator.choice(states, reached, replace=False)
             transitions[state, action, places] = generator.dirichlet(np.ones(reached))
-    return transitions, generator.random((states, actions))
+    return MDP(transitions=transitions, rewards=generator.random((states, actions)), gamma=gamma)
 
 
 MAKERS = {"riverswim": river_swim, "chain": chain, "random": random_mdp}
 """What `env` names."""
 
 
-def small_mdp(env: str) -> Tabular:
+def small_mdp(env: str) -> MDP:
     """The small MDP of that name.
 
     Raises:
@@ -91,38 +94,3 @@ def small_mdp(env: str) -> Tabular:
     if env not in MAKERS:
         raise UserError(f"there is no small MDP {env!r}; env is one of {', '.join(MAKERS)}")
     return MAKERS[env]()
-
-
-def check_mdp(
-    transitions: Float[np.ndarray, "states actions states"], rewards: Float[np.ndarray, "states actions"], discount: float = 0.0
-) -> None:
-    """Refuse arrays that are no Markov decision process.
-
-    Raises:
-        UserError: shapes differ or are empty, a row of transitions is no distribution, a reward is not finite, or the discount is outside
-            [0, 1).
-    """
-    states, actions = transitions.shape[:2]
-    if not states or not actions or transitions.shape != (states, actions, states) or rewards.shape != (states, actions):
-        raise UserError(
-            f"transitions {transitions.shape} and rewards {rewards.shape} don't belong together;"
-            " give [states, actions, states] and [states, actions] with at least one of each"
-        )
-    wrong = np.argwhere(~(np.isclose(transitions.sum(-1), 1.0, atol=1e-8) & (transitions >= 0).all(-1)))
-    if len(wrong):
-        state, action = wrong[0]
-        total = transitions[state, action].sum()
-        raise UserError(f"transitions of state {state}, action {action} sum to {total:g} or have one below 0; make each row a distribution")
-    if not np.isfinite(rewards).all():
-        raise UserError("a reward is not finite; give numbers")
-    check_discount(discount)
-
-
-def check_discount(discount: float) -> None:
-    """Refuse a discount under which endless sums may not end.
-
-    Raises:
-        UserError: it is outside [0, 1).
-    """
-    if not 0 <= discount < 1:
-        raise UserError(f"the discount (gamma) is {discount:g}; give one in [0, 1)")

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from rlhub.core.errors import UserError
 from rlhub.foundations.bandits import random_argmax
 from rlhub.foundations.compiled import compiled
+from rlhub.foundations.mdp import MDP
+from rlhub.foundations.mdp import policy_values as mdp_values
 
 UP, DOWN, RIGHT, LEFT = range(4)
 MOVES = ((-1, 0), (1, 0), (0, 1), (0, -1))
@@ -130,25 +132,26 @@ def gridworld(rows: Sequence[str], *, reward: float, goal: float, cliff: float =
     return world(following, rewards, ends=np.flatnonzero(flat == "G").tolist(), start=start)
 
 
+def as_mdp(world: World, *, discount: float) -> MDP:
+    """The same world with branches summed into transitions and expected rewards, in which ends are states that nothing leaves.
+
+    Raises:
+        UserError: the discount is outside [0, 1].
+    """
+    states, actions, _ = world.following.shape
+    transitions, rewards = np.zeros((states, actions, states)), (world.chance * world.rewards).sum(-1)
+    np.add.at(transitions, (np.arange(states)[:, None, None], np.arange(actions)[:, None], world.following), world.chance)
+    transitions[world.ends], rewards[world.ends] = np.eye(states)[world.ends][:, None], 0
+    return MDP(transitions=transitions, rewards=rewards, gamma=discount, allowed=np.arange(actions) < world.choices[:, None])
+
+
 def policy_values(world: World, policy: Float[np.ndarray, "states actions"], *, discount: float) -> Float[np.ndarray, " states"]:
-    """The value of every state under a policy, from Bellman's equations as a linear system (Eq. 4.4).
+    """The value of every state under a policy, of the same world as an MDP.
 
     Raises:
         UserError: probabilities that don't sum to 1, a discount outside [0, 1], or a policy that never ends without discounting.
     """
-    if not np.allclose(policy.sum(-1), 1) or (policy < 0).any():
-        raise UserError("a policy has a row whose probabilities don't sum to 1; give each state's actions probabilities that do")
-    if not 0 <= discount <= 1:
-        raise UserError(f"the discount is {discount}; give one from 0 to 1")
-    states = len(world.ends)
-    weights = policy[:, :, None] * world.chance
-    weights[world.ends] = 0
-    transitions = np.zeros((states, states))
-    np.add.at(transitions, (np.arange(states)[:, None, None], world.following), weights)
-    try:
-        return np.linalg.solve(np.eye(states) - discount * transitions, (weights * world.rewards).sum((1, 2)))
-    except np.linalg.LinAlgError as singular:
-        raise UserError("under this policy some states never reach an end; give a discount below 1") from singular
+    return mdp_values(as_mdp(world, discount=discount), policy)
 
 
 @compiled(inlined=True)

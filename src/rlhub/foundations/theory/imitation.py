@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from rlhub.foundations.exhibit import Exhibit, Results, check_runs
 from rlhub.foundations.imitation import cost_of, dagger_labels, expert_labels
-from rlhub.foundations.rates import Curve, Panel, drawn_panels, slope
+from rlhub.foundations.rates import Curve, Panel, drawn_panels, interval, slope
 
 CONTEXTS, RUNS = 100, 200
 HORIZONS = np.array([5.0, 10.0, 20.0, 40.0, 80.0])
@@ -25,20 +25,26 @@ def imitation_costs(*, runs: int = RUNS, seed: int = 0, labels: int = 600) -> Re
     # Once off, a learner is off for 1 / back steps on average; at least one context off the track is known in all runs but the unluckiest.
     recovery = 1 / np.maximum(back, 1 / CONTEXTS)
     bounds = np.array([wrong[0] * (HORIZONS * (HORIZONS + 1) / 2)[:, None], wrong[1] * HORIZONS[:, None] * recovery])
-    return {"costs": costs, "bounds": bounds, "recovery": recovery}
+    return {"costs": costs, "bounds": bounds, "recovery": recovery, "labels": labels}
 
 
 def draw_imitation(results: Results) -> go.Figure:
     """Costs and bounds against the horizon on log axes."""
-    costs, bounds = results["costs"].mean(2), results["bounds"].mean(2)
+    costs, bounds = results["costs"], results["bounds"].mean(2)
     curves = []
-    for place, (name, bound) in enumerate(
-        (("behaviour cloning", "mistakes x H (H + 1) / 2"), ("DAgger", "mistakes x H x steps to recover"))
+    for place, (name, bound, predicted) in enumerate(
+        (("behaviour cloning", "ε H (H + 1) / 2", "2"), ("DAgger", "ε H x steps to recover", "1"))
     ):
-        curves.append(Curve(name=name, x=HORIZONS, y=costs[place], marks=True, colour=place))
-        curves.append(Curve(name=f"bound: {bound}", x=HORIZONS, y=bounds[place], bound=True, colour=place))
-    panel = Panel(x_title="horizon H, steps", y_title="cost of an episode, steps off the track", curves=curves)
-    return drawn_panels("Imitation: mistakes add up", [panel])
+        curves.append(
+            Curve(name=name, x=HORIZONS, y=costs[place].mean(1), spread=interval(costs[place].T), marks=True, colour=place,
+                  predicted=predicted)
+        )  # fmt: skip
+        curves.append(Curve(name=f"bound {bound}", x=HORIZONS, y=bounds[place], bound=True, colour=place))
+    panel = Panel(
+        title="ε: share of contexts on the track without a label", x_title="horizon H, steps", y_title="cost of an episode, steps off",
+        curves=curves,
+    )  # fmt: skip
+    return drawn_panels(f"Imitation from {results['labels']} labels: cloning pays like H², DAgger like H", [panel])
 
 
 def tell_imitation(results: Results) -> dict[str, float]:

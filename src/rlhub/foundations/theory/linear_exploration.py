@@ -7,7 +7,7 @@ from jaxtyping import Float
 from rlhub.foundations.exact_planning import finite_horizon_values
 from rlhub.foundations.exhibit import Exhibit, Results, check_runs
 from rlhub.foundations.linear_exploration import linear_mdp, lsvi_ucb
-from rlhub.foundations.rates import Curve, Panel, drawn_panels, slope
+from rlhub.foundations.rates import Curve, Panel, drawn_panels, interval, slope
 
 HORIZON, FAILURE, RUNS, SIZES = 4, 0.05, 3, (10, 40)
 
@@ -18,7 +18,7 @@ def radius_of(dimensions: int, episodes: int, share: float) -> float:
 
 
 def bound(dimensions: int, radius: float, episodes: Float[np.ndarray, " episodes"]) -> Float[np.ndarray, " episodes"]:
-    """Regret while plans are optimistic: 2 beta H sqrt(2 d K ln(1 + K / d)) + 2 H sqrt(2 H K ln(2 / delta)) (Jin et al. 2020, Sec. 5).
+    """Regret while plans are optimistic: 2 beta H sqrt(2 d K ln(1 + K / d)) + 2 H sqrt(2 H K ln(2 / delta)) (Jin et al. 2020).
 
     Widths add up to no more than the first term, by the lemma of the elliptical potential; the second is chance.
     """
@@ -35,25 +35,31 @@ def lsvi_regrets(*, runs: int = RUNS, seed: int = 0, dimensions: int = 4, episod
     surplus = np.inf
     for size, states in enumerate(SIZES):
         for run in range(runs):
-            features, transitions, rewards = linear_mdp(states, 4, dimensions, seed=seed * 1_000_003 + run)
-            best = finite_horizon_values(transitions, rewards, HORIZON)[0, 0].max()
+            features, mdp = linear_mdp(states, 4, dimensions, seed=seed * 1_000_003 + run)
+            best = finite_horizon_values(mdp, HORIZON)[0, 0].max()
             settings = {"horizon": HORIZON, "radius": radius, "start": 0, "seed": seed * 1_000_003 + run}
-            promised, worths, _ = lsvi_ucb(features, transitions, rewards, episodes, **settings)
+            promised, worths, _ = lsvi_ucb(features, mdp.transitions, mdp.rewards, episodes, **settings)
             regret[size, run], broken[size, run] = (best - worths).cumsum()[places], (promised - worths).cumsum()[places]
             surplus = min(surplus, float((promised - best).min()))
     return {"episodes": seen, "regret": regret, "broken": broken, "bound": bound(dimensions, radius, seen), "surplus": surplus}
 
 
 def draw_lsvi(results: Results) -> go.Figure:
-    """Regret and its bounds on log axes."""
+    """Regret and its bounds on log axes; the more states are drawn as points, as they lie on the line of the fewer."""
     episodes, curves = results["episodes"], []
+    late = (episodes[-1] / 10, np.inf)
     for place, states in enumerate(SIZES):
-        curves.append(Curve(name=f"regret, {states} states", x=episodes, y=results["regret"][place].mean(0), colour=place))
-        name = f"promised and not kept, {states} states"
-        curves.append(Curve(name=name, x=episodes, y=results["broken"][place].mean(0), bound=True, colour=place))
-    curves.append(Curve(name="bound for any number of states", x=episodes, y=results["bound"], bound=True, colour=6))
-    panel = Panel(x_title="episodes K", y_title="regret", curves=curves)
-    return drawn_panels("LSVI-UCB on linear MDPs", [panel])
+        for name, measured, colour, predicted in (("regret", "regret", 0, "1/2"), ("promised - earned", "broken", 1, "1/2 in the end")):
+            rows, many = results[measured][place], place > 0
+            curves.append(
+                Curve(name=f"{name}, {states} states", x=episodes, y=rows.mean(0), spread=None if many else interval(rows), points=many,
+                      colour=colour, predicted=predicted, fitted=late)
+            )  # fmt: skip
+    name = "bound 2βH √(2dK ln(1 + K/d)) + ..., for any number of states"
+    curves.append(Curve(name=name, x=episodes, y=results["bound"], bound=True, colour=6))
+    curves.append(Curve(name="H K, all there is to lose", x=episodes, y=HORIZON * episodes, bound=True, dash="dot", colour=6))
+    panel = Panel(x_title="episodes K", y_title="regret, in reward", curves=curves)
+    return drawn_panels("LSVI-UCB on linear MDPs: like √K, for 10 states as for 40", [panel])
 
 
 def tell_lsvi(results: Results) -> dict[str, float]:
@@ -79,6 +85,6 @@ EXHIBITS = (
         compute=lsvi_regrets,
         draw=draw_lsvi,
         numbers=tell_lsvi,
-        code=(lsvi_ucb,),
+        code=(lsvi_ucb, radius_of, bound),
     ),
 )

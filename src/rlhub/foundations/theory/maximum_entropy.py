@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from rlhub.foundations.exhibit import Exhibit, Results, check_runs
 from rlhub.foundations.maximum_entropy import demonstrated_features, dual, expected_features, match_features, soft_policy
-from rlhub.foundations.rates import Curve, Panel, drawn_panels, slope
+from rlhub.foundations.rates import Curve, Panel, drawn_panels, interval, slope
 from rlhub.foundations.small_mdps import random_mdp
 
 STATES, ACTIONS, DIMENSIONS, HORIZON, STEPS, RUNS = 8, 3, 4, 5, 1000, 20
@@ -16,7 +16,7 @@ def recovered(*, runs: int = RUNS, seed: int = 0) -> Results:
     """Descent towards an expert that is softly optimal for hidden weights, and fits to more and more of its demonstrations."""
     check_runs(runs)
     generator = np.random.default_rng(seed)
-    transitions, _ = random_mdp(STATES, ACTIONS, seed=seed)
+    transitions = random_mdp(STATES, ACTIONS, seed=seed).transitions
     features = generator.standard_normal((STATES, ACTIONS, DIMENSIONS))
     # Features of length up to 1 make the dual H^2-smooth: its curvature is no more than the largest square of what an episode sums up.
     features /= np.linalg.norm(features, axis=-1).max()
@@ -48,20 +48,23 @@ def recovered(*, runs: int = RUNS, seed: int = 0) -> Results:
 def draw_recovered(results: Results) -> go.Figure:
     """The dual's gap against steps, and errors against demonstrations, on log axes."""
     steps, counts = np.arange(1.0, STEPS), results["counts"]
+    apart, weights = results["apart"].T, results["weights"].T
     descent = [
-        Curve(name="gap of the dual", x=steps, y=results["gap"][1:], colour=0),
-        Curve(name="bound H^2 |weights|^2 / (2 T)", x=steps, y=results["bound"], bound=True, colour=0),
+        Curve(name="gap of the dual", x=steps, y=results["gap"][1:], colour=0, predicted="-1 or steeper", fitted=(100.0, 400.0)),
+        Curve(name="bound H² ‖w*‖² / 2T", x=steps, y=results["bound"], bound=True, colour=0, predicted="-1"),
     ]
     data = [
-        Curve(name="distance of the recovered policy's features", x=counts, y=results["apart"].mean(1), marks=True, colour=1),
-        Curve(name="bound H / sqrt(n)", x=counts, y=HORIZON / np.sqrt(counts), bound=True, colour=1),
-        Curve(name="distance of the recovered weights", x=counts, y=results["weights"].mean(1), marks=True, colour=2),
-    ]
+        Curve(name="features of the recovered policy", x=counts, y=apart.mean(0), spread=interval(apart), marks=True, colour=1,
+              predicted="-1/2"),
+        Curve(name="bound on that, H/√n", x=counts, y=HORIZON / np.sqrt(counts), bound=True, colour=1),
+        Curve(name="recovered weights", x=counts, y=weights.mean(0), spread=interval(weights), marks=True, colour=2,
+              predicted="-1/2"),
+    ]  # fmt: skip
     panels = [
-        Panel(title="the expert is known", x_title="steps T", y_title="dual objective above its least", curves=descent),
-        Panel(title="the expert is seen n times", x_title="demonstrations n", y_title="distance", curves=data),
+        Panel(title="the expert is known: O(1/T) and faster", x_title="steps of descent T", y_title="dual above its least", curves=descent),
+        Panel(title="the expert is seen n times: 1/√n", x_title="demonstrations n", y_title="distance from the expert's", curves=data),
     ]
-    return drawn_panels("Maximum entropy inverse RL", panels)
+    return drawn_panels("Maximum entropy inverse RL: the dual's descent, and errors with demonstrations", panels)
 
 
 def tell_recovered(results: Results) -> dict[str, float]:

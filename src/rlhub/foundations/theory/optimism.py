@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from rlhub.foundations.exhibit import Exhibit, Results, check_runs
 from rlhub.foundations.optimism import confidence_radius, farthest_point, linucb, ucb1
-from rlhub.foundations.rates import Curve, Panel, drawn_panels, slope
+from rlhub.foundations.rates import Curve, Panel, drawn_panels, interval, slope
 
 ARMS, RUNS = 5, 20
 GAPS = np.geomspace(0.01, 0.5, 12)
@@ -30,32 +30,35 @@ def ucb1_regrets(*, runs: int = RUNS, seed: int = 0, steps: int = 100_000) -> Re
     for gap in GAPS:
         means = np.full(ARMS, 0.5 - gap / 2)
         means[0] = 0.5 + gap / 2
-        regrets.append(ucb1(means, steps, runs=runs, seed=seed)[:, seen.astype(int) - 1].mean(0))
+        regrets.append(ucb1(means, steps, runs=runs, seed=seed)[:, seen.astype(int) - 1])
     return {"steps": seen, "regret": np.array(regrets)}
 
 
 def draw_ucb1(results: Results) -> go.Figure:
     """Regret at one gap, which is a straight line on the left, and the worst over gaps, on log axes on the right."""
-    steps, regret = results["steps"], results["regret"]
-    place = len(GAPS) - 4
+    steps, regret = results["steps"], results["regret"].mean(1)
+    place, late = len(GAPS) - 4, steps >= steps[-1] // 10
+    grown = np.polyfit(np.log(steps[late]), regret[place][late], 1)[0]
     one = [
-        Curve(name=f"UCB1, gap {GAPS[place]:.2g}", x=steps, y=regret[place], colour=0),
-        Curve(name="bound 8 (K - 1) ln T / gap + ...", x=steps, y=ucb1_bound(GAPS[place], steps), bound=True, colour=0),
-    ]
+        Curve(name=f"UCB1, gap {GAPS[place]:.2g}: {grown:.0f} for each unit of ln T", x=steps, y=regret[place],
+              spread=interval(results["regret"][place]), colour=0),
+        Curve(name=f"bound 8 (K - 1) ln T / gap + ...: {8 * (ARMS - 1) / GAPS[place]:.0f}", x=steps, y=ucb1_bound(GAPS[place], steps),
+              bound=True, colour=0),
+    ]  # fmt: skip
     worst = [
-        Curve(name="UCB1, worst gap for each T", x=steps, y=regret.max(0), colour=1),
-        Curve(name="bound sqrt(8 (K - 1) T ln T) + ...", x=steps, y=worst_bound(steps), bound=True, colour=1),
+        Curve(name="UCB1, worst gap for each T", x=steps, y=regret.max(0), colour=1, predicted="about 1/2"),
+        Curve(name="bound √(8 (K - 1) T ln T) + ...", x=steps, y=worst_bound(steps), bound=True, colour=1, predicted="about 1/2"),
     ]
     panels = [
-        Panel(title="one bandit: regret grows like ln T", x_title="pulls T", y_title="regret", curves=one, log_y=False),
-        Panel(title="the worst bandit: like sqrt(T)", x_title="pulls T", y_title="regret", curves=worst),
+        Panel(title="one bandit: like ln T", x_title="pulls T", y_title="regret, in reward", curves=one, log_y=False),
+        Panel(title="the worst bandit for each T: like √(T ln T)", x_title="pulls T", y_title="regret, in reward", curves=worst),
     ]
-    return drawn_panels("UCB1 on 5 arms", panels)
+    return drawn_panels(f"UCB1 on {ARMS} arms: regret grows like ln T on one bandit, like √T on the worst", panels)
 
 
 def tell_ucb1(results: Results) -> dict[str, float]:
     """Slopes, and the largest share of a bound that was reached."""
-    steps, regret = results["steps"], results["regret"]
+    steps, regret = results["steps"], results["regret"].mean(1)
     shares = [row / np.minimum(ucb1_bound(gap, steps), gap * steps) for gap, row in zip(GAPS, regret, strict=True)]
     late = steps >= steps[-1] // 10
     return {
@@ -68,7 +71,7 @@ def tell_ucb1(results: Results) -> dict[str, float]:
 
 
 def linucb_bound(dimensions: int, steps: Float[np.ndarray, " steps"], noise: float, failure: float) -> Float[np.ndarray, " steps"]:
-    """2 radius sqrt(2 d T ln(1 + T / d)): no step loses more than twice the width, and widths add up to no more (AJKS, Sec. 6.2).
+    """2 radius sqrt(2 d T ln(1 + T / d)): no step loses more than twice the width, and widths add up to no more (AJKS, LinUCB).
 
     A step's loss is at most 2 as well, and the radius at least 1, so that the widths may be cut at 1.
     """
@@ -92,23 +95,26 @@ def linucb_regrets(*, runs: int = 4, seed: int = 0, steps: int = 10_000) -> Resu
 
 def draw_linucb(results: Results) -> go.Figure:
     """Regret against steps for each dimension, and at the end against the dimension."""
-    steps, regret = results["steps"], results["regret"].mean(1)
-    grown: list[Curve] = []
+    steps, regret, wide = results["steps"], results["regret"], np.array(DIMENSIONS, dtype=float)
+    late, grown = (steps[-1] / 10, np.inf), []
     for place, dimensions in enumerate(DIMENSIONS):
-        grown.append(Curve(name=f"LinUCB, d = {dimensions}", x=steps, y=regret[place], colour=place))
-        if dimensions in (DIMENSIONS[0], DIMENSIONS[-1]):
-            bound = linucb_bound(dimensions, steps, NOISE, FAILURE)
-            grown.append(Curve(name=f"bound, d = {dimensions}", x=steps, y=bound, bound=True, colour=place))
-    ends = np.array([linucb_bound(dimensions, steps[-1:], NOISE, FAILURE)[0] for dimensions in DIMENSIONS])
-    wide = [
-        Curve(name=f"LinUCB after {steps[-1]:.0f} steps", x=np.array(DIMENSIONS, dtype=float), y=regret[:, -1], marks=True, colour=0),
-        Curve(name="bound", x=np.array(DIMENSIONS, dtype=float), y=ends, bound=True, colour=0),
+        grown.append(
+            Curve(name=f"LinUCB, d = {dimensions}", x=steps, y=regret[place].mean(0), spread=interval(regret[place]), colour=place,
+                  predicted="about 1/2", fitted=late)
+        )  # fmt: skip
+        bound = linucb_bound(dimensions, steps, NOISE, FAILURE)
+        grown.append(Curve(name=f"bound, d = {dimensions}", x=steps, y=bound, bound=True, colour=place, predicted="about 1/2", fitted=late))
+    ends, name = regret[:, :, -1].T, f"LinUCB after {steps[-1]:,.0f} steps"
+    bounds = np.array([linucb_bound(dimensions, steps[-1:], NOISE, FAILURE)[0] for dimensions in DIMENSIONS])
+    across = [
+        Curve(name=name, x=wide, y=ends.mean(0), spread=interval(ends), marks=True, colour=3, predicted="about 1"),
+        Curve(name="bound", x=wide, y=bounds, bound=True, colour=3, predicted="about 1"),
     ]
     panels = [
-        Panel(title="like sqrt(T) in time", x_title="steps T", y_title="regret", curves=grown),
-        Panel(title="like d in dimensions", x_title="dimensions d", y_title="regret", curves=wide),
+        Panel(title="in time: like √T", x_title="steps T", y_title="regret, in reward", curves=grown),
+        Panel(title="in dimensions: like d", x_title="dimensions d", y_title="regret, in reward", curves=across),
     ]
-    return drawn_panels("LinUCB choosing directions", panels)
+    return drawn_panels("LinUCB choosing directions: regret grows like d√T, with logarithms", panels)
 
 
 def tell_linucb(results: Results) -> dict[str, float]:
@@ -136,7 +142,7 @@ EXHIBITS = (
         compute=ucb1_regrets,
         draw=draw_ucb1,
         numbers=tell_ucb1,
-        code=(ucb1,),
+        code=(ucb1, ucb1_bound, worst_bound),
     ),
     Exhibit(
         key="linucb",
@@ -146,6 +152,6 @@ EXHIBITS = (
         compute=linucb_regrets,
         draw=draw_linucb,
         numbers=tell_linucb,
-        code=(linucb, farthest_point, confidence_radius),
+        code=(linucb, farthest_point, confidence_radius, linucb_bound),
     ),
 )

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from rlhub.foundations.exact_planning import linear_program, policy_iterates, value_iterates
 from rlhub.foundations.exhibit import Exhibit, Results
+from rlhub.foundations.mdp import policy_iteration
 from rlhub.foundations.rates import Curve, Panel, drawn_panels
 from rlhub.foundations.small_mdps import random_mdp
 
@@ -16,30 +17,42 @@ def errors_of_planning(*, runs: int = RUNS, seed: int = 0, states: int = 30, act
     value, policy = np.zeros((runs, STEPS + 1)), np.full((runs, STEPS + 1), np.nan)
     program, first = np.zeros(runs), np.zeros(runs)
     for run in range(runs):
-        transitions, rewards = random_mdp(states, actions, seed=seed * 1_000_003 + run, successors=min(states, 5))
-        stages = policy_iterates(transitions, rewards, gamma)
+        mdp = random_mdp(states, actions, seed=seed * 1_000_003 + run, successors=min(states, 5), gamma=gamma)
+        stages = policy_iterates(mdp)
         exact = stages[-1]
-        value[run] = np.abs(value_iterates(transitions, rewards, gamma, STEPS) - exact).max((1, 2))
+        value[run] = np.abs(value_iterates(mdp, STEPS) - exact).max((1, 2))
         gaps = np.abs(stages - exact).max((1, 2))
         policy[run, : len(gaps)], first[run] = gaps, gaps[0]
-        values, _ = linear_program(transitions, rewards, gamma, np.full(states, 1 / states))
+        values, _ = linear_program(mdp, np.full(states, 1 / states))
         program[run] = np.abs(values - exact.max(1)).max()
     return {"gamma": gamma, "value": value, "policy": policy, "first": first, "program": program}
 
 
 def draw_planning(results: Results) -> go.Figure:
-    """Errors on a log axis, where a constant factor a step is a straight line."""
-    steps, powers = np.arange(STEPS + 1), results["gamma"] ** np.arange(STEPS + 1)
-    policy = np.nanmax(np.where(results["policy"] > 1e-12, results["policy"], np.nan)[:, :12], axis=0, initial=0)
-    there = policy > 0
-    curves = [
-        Curve(name="value iteration", x=steps, y=results["value"].max(0), colour=0),
-        Curve(name="its bound gamma^k |Q0 - Q*|", x=steps, y=powers * results["value"][:, 0].max(), bound=True, colour=0),
-        Curve(name="policy iteration", x=steps[:12][there], y=policy[there], colour=1, marks=True),
-        Curve(name="its bound gamma^k |Q0 - Q*|", x=steps, y=powers * results["first"].max(), bound=True, colour=1),
+    """Errors on log axes, where a constant factor a step is a straight line; where policy iteration is exact, it has no point left."""
+    steps, powers, few = np.arange(STEPS + 1), results["gamma"] ** np.arange(STEPS + 1), 8
+    told = tell_planning(results)
+    policy = np.nanmax(np.where(results["policy"] > 1e-12, results["policy"], np.nan)[:, :few], axis=0, initial=0)
+    there, sparse = policy > 0, steps % 5 == 0
+    factor = told["value iteration's factor a step, steps 20 to 50"]
+    value = [
+        Curve(name=f"value iteration: a factor of {factor:.4f} a step", x=steps[sparse], y=results["value"].max(0)[sparse], colour=0,
+              points=True),
+        Curve(name=f"its bound γᵏ‖Q₀ - Q*‖: {results['gamma']:g} a step", x=steps, y=powers * results["value"][:, 0].max(),
+              bound=True, colour=0),
+    ]  # fmt: skip
+    jumps = [
+        Curve(name="policy iteration, exact after the last point", x=steps[:few][there], y=policy[there], colour=1, marks=True),
+        Curve(name="its bound γᵏ‖Q₀ - Q*‖", x=steps[:few], y=powers[:few] * results["first"].max(), bound=True, colour=1),
+        Curve(name="the linear program's values, less the exact ones", x=steps[:few], y=np.full(few, max(results["program"].max(), 1e-16)),
+              bound=True, dash="dot", colour=2),
+    ]  # fmt: skip
+    worst = f"largest error of Q, worst of {len(results['value'])} MDPs"
+    panels = [
+        Panel(title="value iteration", x_title="steps k", y_title=worst, curves=value, log_x=False),
+        Panel(title="policy iteration and the linear program", x_title="steps k", y_title=worst, curves=jumps, log_x=False),
     ]
-    panel = Panel(x_title="steps k", y_title="largest error of Q, worst MDP", curves=curves, log_x=False)
-    return drawn_panels("Planning: errors shrink by gamma a step, or faster", [panel])
+    return drawn_panels("Planning: value iteration's error shrinks by γ a step, policy iteration's much faster", panels)
 
 
 def tell_planning(results: Results) -> dict[str, float]:
@@ -67,6 +80,6 @@ EXHIBITS = (
         compute=errors_of_planning,
         draw=draw_planning,
         numbers=tell_planning,
-        code=(value_iterates, policy_iterates, linear_program),
+        code=(value_iterates, policy_iterates, policy_iteration, linear_program),
     ),
 )

@@ -1,5 +1,7 @@
 """Policy optimisation with exact gradients: the natural gradient's rate, the plain one's slow start, and conservative steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
@@ -7,6 +9,7 @@ from jaxtyping import Float
 from rlhub.foundations.exact_gradients import ascend, conservative_policy_iteration, natural_direction, softmax_gradient
 from rlhub.foundations.exact_planning import optimal_values
 from rlhub.foundations.exhibit import Exhibit, Results, check_runs
+from rlhub.foundations.mdp import policy_values
 from rlhub.foundations.rates import Curve, Panel, drawn_panels, slope
 from rlhub.foundations.small_mdps import chain, random_mdp
 
@@ -14,12 +17,12 @@ GAMMA, ACTIONS, STEPS, CORRIDORS = 0.5, 4, 300, np.arange(2, 10)
 STATES, SCALES = (4, 16, 64), np.geomspace(0.01, 1, 6)
 
 
-def natural_bound(steps: Float[np.ndarray, " times"], step_size: float) -> Float[np.ndarray, " times"]:
-    """What is missing after T steps of the natural gradient: ln A / (eta T) + 1 / ((1 - gamma)^2 T) (AJKS, Sec. 12.4).
+def natural_bound(steps: Float[np.ndarray, " times"], step_size: float, gamma: float = GAMMA) -> Float[np.ndarray, " times"]:
+    """What is missing after T steps of the natural gradient: ln A / (eta T) + 1 / ((1 - gamma)^2 T), for any number of states.
 
-    The number of states isn't in it.
+    It is the theorem on the softmax natural gradient of Agarwal, Kakade, Lee & Mahajan (2021), and of AJKS's chapter on optimality.
     """
-    return np.log(ACTIONS) / (step_size * steps) + 1 / ((1 - GAMMA) ** 2 * steps)
+    return np.log(ACTIONS) / (step_size * steps) + 1 / ((1 - gamma) ** 2 * steps)
 
 
 def policy_gradients(*, runs: int = 1, seed: int = 0, step_size: float = 1.0, patience: int = 5000) -> Results:
@@ -31,42 +34,51 @@ def policy_gradients(*, runs: int = 1, seed: int = 0, step_size: float = 1.0, pa
     missing = np.zeros((len(STATES), len(SCALES), runs, STEPS))
     for size, states in enumerate(STATES):
         for run in range(runs):
-            transitions, rewards = random_mdp(states, ACTIONS, seed=seed * 1_000_003 + run)
-            start = np.full(states, 1 / states)
-            best = start @ optimal_values(transitions, rewards, GAMMA).max(1)
+            mdp, start = random_mdp(states, ACTIONS, seed=seed * 1_000_003 + run, gamma=GAMMA), np.full(states, 1 / states)
+            best = start @ optimal_values(mdp).max(1)
             for place, scale in enumerate(SCALES):
-                walked = ascend(natural_direction, transitions, scale * rewards, GAMMA, start, step_size=step_size, steps=STEPS + 1)
+                scaled = replace(mdp, rewards=scale * mdp.rewards)
+                walked = ascend(natural_direction, scaled, start, step_size=step_size, steps=STEPS + 1)
                 missing[size, place, run] = scale * best - walked[1:]
-    needed = np.empty((2, len(CORRIDORS)))
+    needed, promised, first = np.empty((2, len(CORRIDORS))), np.empty(len(CORRIDORS)), np.empty(len(CORRIDORS))
     for place, length in enumerate(CORRIDORS):
-        transitions, rewards = chain(int(length))
-        gamma, start = (length - 1) / length, np.eye(int(length))[0]
-        half = optimal_values(transitions, rewards, gamma)[0].max() / 2
+        corridor, start = chain(int(length), ACTIONS, gamma=(length - 1) / length), np.eye(int(length))[0]
+        half = optimal_values(corridor)[0].max() / 2
+        promised[place] = natural_bound(np.ones(1), step_size, corridor.gamma)[0] / half
+        first[place] = policy_values(corridor, corridor.uniform_policy())[0]
         for way, direction in enumerate((natural_direction, softmax_gradient)):
-            walked = ascend(direction, transitions, rewards, gamma, start, step_size=step_size, steps=patience, enough=float(half))
+            walked = ascend(direction, corridor, start, step_size=step_size, steps=patience, enough=float(half))
             needed[way, place] = len(walked) - 1 if walked[-1] >= half else np.nan
-    return {"missing": missing, "needed": needed, "bound": natural_bound(np.arange(1.0, STEPS + 1), step_size)}
+    bound = natural_bound(np.arange(1.0, STEPS + 1), step_size)
+    return {"missing": missing, "needed": needed, "bound": bound, "promised": promised, "first": first}
 
 
 def draw_policy_gradient(results: Results) -> go.Figure:
     """What is missing against steps, and steps against a corridor's length."""
     steps, worst = np.arange(1.0, STEPS + 1), results["missing"].max((1, 2))
     rate = [
-        Curve(name=f"natural gradient, {states} states", x=steps, y=row, colour=i)
+        Curve(name=f"natural gradient, {states} states", x=steps, y=row, colour=i, predicted="-1", fitted=(30.0, np.inf))
         for i, (states, row) in enumerate(zip(STATES, worst, strict=True))
     ]
-    rate.append(Curve(name="bound for any number of states", x=steps, y=results["bound"], bound=True, colour=6))
+    rate.append(Curve(name="bound (ln A / η + 1/(1 - γ)²) / T", x=steps, y=results["bound"], bound=True, colour=6))
+    there, told = ~np.isnan(results["needed"][1]), tell_policy_gradient(results)
+    slower, shrunk = told["gradient's steps, times for each more state"], told["first value, divided by for each more state"]
     slow = [
         Curve(name="natural gradient", x=CORRIDORS, y=results["needed"][0], marks=True, colour=0),
-        Curve(name="gradient", x=CORRIDORS, y=results["needed"][1], marks=True, colour=1),
-    ]
+        Curve(name="bound on it, twice that at T = 1 / V*", x=CORRIDORS, y=results["promised"], bound=True, colour=0),
+        Curve(name=f"gradient: x {slower:.2f} a state", x=CORRIDORS[there],
+              y=results["needed"][1][there], marks=True, colour=1),
+        Curve(name=f"1 / value of the even policy: x {shrunk:.2f}", x=CORRIDORS,
+              y=1 / results["first"], bound=True, colour=1),
+    ]  # fmt: skip
     panels = [
-        Panel(title="worst scale of rewards", x_title="steps T", y_title="value missing", curves=rate),
+        Panel(title="natural gradient, worst scale of rewards: 1/T", x_title="steps T", y_title="value missing", curves=rate),
         Panel(
-            title="4 actions, 3 lead back", x_title="length of the corridor", y_title="steps to half the optimum", curves=slow, log_x=False
+            title="a corridor, 3 of 4 actions lead back", x_title="length of the corridor, states", y_title="steps to half the optimum",
+            curves=slow, log_x=False,
         ),
-    ]
-    return drawn_panels("Softmax policies by natural and by plain gradient", panels)
+    ]  # fmt: skip
+    return drawn_panels("Softmax policies: natural gradient at a rate without dimension, plain gradient slow from the start", panels)
 
 
 def tell_policy_gradient(results: Results) -> dict[str, float]:
@@ -79,6 +91,8 @@ def tell_policy_gradient(results: Results) -> dict[str, float]:
         "largest share of the bound": float((results["missing"] / results["bound"]).max()),
         "natural gradient's steps on the longest corridor": float(natural[-1]),
         "gradient's steps, times for each more state": float(np.exp(np.polyfit(CORRIDORS[there][-4:], np.log(plain[there][-4:]), 1)[0])),
+        "first value, divided by for each more state": float(np.exp(-np.polyfit(CORRIDORS[-4:], np.log(results["first"][-4:]), 1)[0])),
+        "natural gradient's largest share of its bound on corridors": float((natural / results["promised"]).max()),
         "longest corridor that the gradient got through": float(CORRIDORS[there].max()),
     }
 
@@ -91,10 +105,10 @@ def cpi_values(*, runs: int = 3, seed: int = 0, steps: int = 2000, states: int =
     check_runs(runs)
     missing, gains = np.empty((runs, steps)), np.empty((runs, steps))
     for run in range(runs):
-        transitions, rewards = random_mdp(states, 3, seed=seed * 1_000_003 + run)
+        mdp = random_mdp(states, 3, seed=seed * 1_000_003 + run, gamma=CPI_GAMMA)
         start = np.full(states, 1 / states)
-        worths, gains[run] = conservative_policy_iteration(transitions, rewards, CPI_GAMMA, start, steps=steps, least=-1.0)
-        missing[run] = start @ optimal_values(transitions, rewards, CPI_GAMMA).max(1) - worths
+        worths, gains[run] = conservative_policy_iteration(mdp, start, steps=steps, least=-1.0)
+        missing[run] = start @ optimal_values(mdp).max(1) - worths
     times = np.arange(1.0, steps + 1)
     return {"missing": missing, "gains": gains, "times": times, "bound": np.sqrt(8 * CPI_GAMMA / times) / (1 - CPI_GAMMA)}
 
@@ -104,20 +118,23 @@ def draw_cpi(results: Results) -> go.Figure:
     times, gains = results["times"], results["gains"]
     least = np.minimum.accumulate(gains, axis=1).max(0)
     improved, promised = -np.diff(results["missing"][0]), (1 - CPI_GAMMA) * gains[0, :-1] ** 2 / (8 * CPI_GAMMA)
+    late = (times[-1] / 10, np.inf)
     rate = [
-        Curve(name="advantage of the greedy policy, worst MDP", x=times, y=least, colour=0),
-        Curve(name="bound sqrt(8 gamma / T) / (1 - gamma)", x=times, y=results["bound"], bound=True, colour=0),
+        Curve(name="advantage A of the greedy policy, worst MDP", x=times, y=least, colour=0,
+              predicted="-1/2 or steeper", fitted=late),
+        Curve(name="bound on it, √(8γ / T) / (1 - γ)", x=times, y=results["bound"], bound=True, colour=0,
+              predicted="-1/2"),
         Curve(name="value missing, worst MDP", x=times, y=results["missing"].max(0), colour=1),
-    ]
+    ]  # fmt: skip
     each = [
-        Curve(name="a step's improvement, first MDP", x=times[:-1], y=improved, colour=2),
-        Curve(name="promised (1 - gamma) A^2 / (8 gamma)", x=times[:-1], y=promised, bound=True, colour=2),
+        Curve(name="improvement of a step, first MDP", x=times[:-1], y=improved, colour=2),
+        Curve(name="promised, (1 - γ) A² / 8γ", x=times[:-1], y=promised, bound=True, colour=2),
     ]
     panels = [
-        Panel(title="in the long run", x_title="steps T", y_title="advantage, value", curves=rate),
-        Panel(title="at each step", x_title="steps T", y_title="improvement", curves=each),
+        Panel(title="in the long run", x_title="steps T", y_title="advantage and value", curves=rate),
+        Panel(title="at each step", x_title="steps T", y_title="improvement of the value", curves=each),
     ]
-    return drawn_panels("Conservative policy iteration", panels)
+    return drawn_panels("Conservative policy iteration: every step improves at least as promised", panels)
 
 
 def tell_cpi(results: Results) -> dict[str, float]:
@@ -142,7 +159,7 @@ EXHIBITS = (
         compute=policy_gradients,
         draw=draw_policy_gradient,
         numbers=tell_policy_gradient,
-        code=(ascend, natural_direction, softmax_gradient),
+        code=(ascend, natural_direction, softmax_gradient, natural_bound),
     ),
     Exhibit(
         key="cpi",
