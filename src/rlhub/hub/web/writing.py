@@ -11,6 +11,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer, TextLexer
 
+SCROLLED = '<div class="table" tabindex="0" role="region" aria-label="Table">'
+
 
 @lru_cache(maxsize=64)
 def markdown(text: str, *, picture: str = "") -> str:
