@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from rlhub.core.errors import UserError
 from rlhub.foundations.compiled import compiled
 from rlhub.foundations.exploration import POSTERIOR, plan_with_bonus, worth
-from rlhub.foundations.small_mdps import check_mdp
+from rlhub.foundations.mdp import MDP
 from rlhub.foundations.worlds import drawn
 
 
@@ -155,15 +155,12 @@ def exploring_worth(
     return after[start]
 
 
-def alternating(
-    transitions: Float[np.ndarray, "states actions states"], rewards: Float[np.ndarray, "states actions"], episodes: int, every: int
-) -> tuple[Float[np.ndarray, "2 states actions states"], Int[np.ndarray, " episodes"]]:
+def alternating(mdp: MDP, episodes: int, every: int) -> tuple[Float[np.ndarray, "2 states actions states"], Int[np.ndarray, " episodes"]]:
     """Dynamics in which the actions trade places every so many episodes, and which of the two holds in each episode.
 
     Raises:
-        UserError: no decision process, or phases without an episode.
+        UserError: phases without an episode.
     """
-    check_mdp(transitions, rewards)
     if every < 1 or episodes < 1:
         raise UserError(f"{episodes} episodes that switch every {every} can't be played; give at least 1 for both")
-    return np.stack((transitions, np.ascontiguousarray(transitions[:, ::-1]))), np.arange(episodes) // every % 2
+    return np.stack((mdp.transitions, np.ascontiguousarray(mdp.transitions[:, ::-1]))), np.arange(episodes) // every % 2

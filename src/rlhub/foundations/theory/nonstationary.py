@@ -44,10 +44,10 @@ def drifting_regrets(*, runs: int = 100, seed: int = 0, steps: int = STEPS, drif
 def switching_regrets(*, runs: int = 10, seed: int = 0, env: str = "riverswim", episodes: int = EPISODES, every: int = PHASE) -> Results:
     """Regret of model-free and model-based learners where the actions trade places every so many episodes."""
     check_runs(runs)
-    transitions, rewards = small_mdp(env)
-    dynamics, phases = alternating(transitions, rewards, episodes, every)
+    mdp = small_mdp(env)
+    dynamics, phases = alternating(mdp, episodes, every)
     never, changes = np.zeros(episodes, dtype=bool), np.arange(episodes) % every == 0
-    task = (dynamics, rewards, phases)
+    task = (dynamics, mdp.rewards, phases)
     shared: dict[str, Any] = {"horizon": HORIZON, "start": 0, "seed": seed}
     learners: dict[str, Any] = {
         f"Q-learning, step size {kind}": (switched_q_learning, task, {"step_size": step_size, "epsilon": epsilon})
