@@ -36,7 +36,7 @@ COLUMNS = {
     "checkpoints": "JSON",
 }
 DAMAGED = "damaged"
-PART = 200
+PART, DEEPEST = 200, 20
 Order = Literal["ascending", "descending"]
 
 
@@ -228,6 +228,8 @@ def row_of(key: str, folder: Path) -> dict[str, Any]:
                 raise UserError(f"{name} of {folder} is a link, and links are not followed: put the file itself there")
         told = summary(folder)
         row = empty | {name: told[name] for name in COLUMNS if name in told}
+        if nesting(told["fields"]) > DEEPEST:
+            raise UserError(f"the fields in config.json of {folder} are nested deeper than any system's: restore it from a copy")
         row["place"], row["system"] = str(told["system"]), str(told["system"]).rpartition(":")[2]
         for name in ("model", "task", "reason"):
             row[name] = None if row[name] is None else str(row[name])
@@ -235,8 +237,14 @@ def row_of(key: str, folder: Path) -> dict[str, Any]:
             if row[name] is not None and not isinstance(row[name], int | float):
                 raise UserError(f"{name} of {folder} is {row[name]!r} and no number: restore its files from a copy")
         return row
-    except (UserError, OSError, ValueError) as error:
+    except (UserError, OSError, ValueError, RecursionError) as error:
         return empty | {"status": DAMAGED, "reason": str(error)}
+
+
+def nesting(value: Any) -> int:
+    """How deeply lists and tables are nested."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(nesting, inner), default=0)
 
 
 def _read(row: tuple[Any, ...]) -> dict[str, Any]:

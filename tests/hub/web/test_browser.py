@@ -48,9 +48,9 @@ def test_a_run_is_started_watched_stopped_resumed_and_compared(page, two):
     page.wait_for_url("**/runs/from-the-web", timeout=SLOW)
 
     # Its curve moves by itself.
-    page.wait_for_function("document.querySelector('[data-metric=loss]')?.data?.[0].x.length > 2", timeout=SLOW)
+    page.wait_for_function("() => document.querySelector('[data-metric=loss]')?.data?.[0].x.length > 2", timeout=SLOW)
     before = points(page, "loss")
-    page.wait_for_function(f"document.querySelector('[data-metric=loss]').data[0].x.length > {before}", timeout=SLOW)
+    page.wait_for_function(f"() => document.querySelector('[data-metric=loss]').data[0].x.length > {before}", timeout=SLOW)
 
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#state .status")).to_have_text("interrupted", timeout=SLOW)
@@ -68,7 +68,7 @@ def test_a_run_is_started_watched_stopped_resumed_and_compared(page, two):
     page.get_by_label("Compare from-the-web").check()
     page.get_by_label("Compare old-0").check()
     page.get_by_role("button", name="Compare the ticked").click()
-    page.wait_for_function("document.getElementById('comparison')?.data?.length == 2", timeout=SLOW)
+    page.wait_for_function("() => document.getElementById('comparison')?.data?.length == 2", timeout=SLOW)
     expect(page.get_by_role("rowheader", name="env", exact=True)).to_be_visible()
 
     # Deleting asks first, and is undone from the trash.
@@ -99,14 +99,14 @@ def test_the_list_is_searched_as_one_types(page, two):
 
 def test_curves_are_smoothed_and_seeds_parted(page, two):
     page.goto("/compare?run=old-0&run=old-1")
-    page.wait_for_function("document.getElementById('comparison')?.data?.length == 2")
+    page.wait_for_function("() => document.getElementById('comparison')?.data?.length == 2")
     assert page.evaluate("document.getElementById('comparison').data.map(line => line.name)") == [
         "PPO, learning_rate 0.1",
         "PPO, learning_rate 0.2",
     ]
     first = page.evaluate("document.getElementById('comparison').data[0].y.at(-1)")
     page.get_by_label("Smoothing").fill("0.9")
-    page.wait_for_function(f"document.getElementById('comparison').data[0].y.at(-1) != {first}")
+    page.wait_for_function(f"() => document.getElementById('comparison').data[0].y.at(-1) != {first}")
 
 
 def test_a_page_is_used_with_the_keyboard_alone(page, two):
@@ -124,7 +124,7 @@ def test_a_page_is_used_with_the_keyboard_alone(page, two):
 
 def test_the_theme_is_chosen_and_kept(page, two):
     page.goto("/runs/old-0")
-    page.wait_for_function("document.querySelector('[data-metric=loss]')?.data")
+    page.wait_for_function("() => document.querySelector('[data-metric=loss]')?.data")
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_role("button", name="Light or dark").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
