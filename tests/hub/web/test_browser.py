@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import zipfile
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -86,6 +88,51 @@ def test_a_run_is_started_watched_stopped_resumed_and_compared(page, two):
     assert (two / "from-the-web" / "config.json").is_file()
 
 
+@pytest.fixture(scope="module")
+def study(reported, runs):
+    """A finished study among the runs."""
+    shutil.copytree(reported / "mine", runs / "mine")
+
+
+def test_a_report_is_read_its_circuit_pruned_and_a_post_of_it_taken(page, study, tmp_path):
+    page.goto("/questions")
+    page.get_by_role("rowheader").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name="Claims of the literature")).to_be_visible()
+
+    circuit = page.locator(".circuit").first
+    circuit.scroll_into_view_if_needed()
+    slider = circuit.get_by_role("slider")
+    expect(slider).to_be_visible(timeout=SLOW)
+    expect(circuit).to_contain_text("faithfulness")
+    before = circuit.inner_text()
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(circuit).not_to_have_text(before)
+    drawn = "circuit => circuit.querySelector('.js-plotly-plot').data.map(trace => trace.name)"
+    found = set()
+    for name in ("before", "after", "difference"):
+        circuit.get_by_label(name, exact=True).check()
+        page.wait_for_timeout(300)
+        found.add(str(circuit.evaluate(drawn)))
+    assert len(found) > 1
+
+    with page.expect_navigation():
+        page.get_by_role("link", name="The report as one page").click()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=SLOW)
+    # The report runs its own scripts, but as a stranger: it can't ask this site for anything.
+    assert page.evaluate("() => window.origin") == "null"
+
+    page.go_back()
+    with page.expect_download(timeout=SLOW) as taken:
+        page.get_by_role("link", name="A post of it").click()
+    taken.value.save_as(tmp_path / "post.zip")
+    with zipfile.ZipFile(tmp_path / "post.zip") as archive:
+        names = archive.namelist()
+        text = archive.read("mine/index.md").decode()
+    assert sum(name.endswith(".png") for name in names) > 5
+    assert all(f"({name.removeprefix('mine/')})" in text for name in names if name.endswith(".png"))
+
+
 def test_the_list_is_searched_as_one_types(page, two):
     page.goto("/runs")
     expect(page.get_by_role("link", name="old-1")).to_be_visible()
@@ -148,7 +195,7 @@ PLACES = (
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", PLACES)
-def test_pages_have_no_serious_fault_of_accessibility_and_fit_a_telephone(browser, site, two, place, scheme):
+def test_pages_have_no_serious_fault_of_accessibility_and_fit_a_telephone(browser, site, two, study, place, scheme):
     context = browser.new_context(base_url=site, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     page.goto(place)
@@ -160,7 +207,7 @@ def test_pages_have_no_serious_fault_of_accessibility_and_fit_a_telephone(browse
     assert serious == []
 
 
-def test_no_page_asks_for_anything_elsewhere(browser, site, two):
+def test_no_page_asks_for_anything_elsewhere(browser, site, two, study):
     context = browser.new_context(base_url=site)
     page = context.new_page()
     asked = set()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -50,6 +51,7 @@ def make_site(runs: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = N
     for part in (roadmap_pages, question_pages, run_pages, compare_pages, system_pages, action_pages):
         site.include_router(part.router)
     site.add_exception_handler(AnyHTTPException, failed)
+    site.add_exception_handler(RequestValidationError, misunderstood)
     return Guard(site, hosts=hosts, token=token)
 
 
@@ -77,6 +79,13 @@ def _plotly() -> tuple[Path, bytes]:
     assert found is not None and found.origin is not None  # noqa: S101  the package depends on it
     path = Path(found.origin).parent / "package_data" / "plotly.min.js"
     return path, gzip.compress(path.read_bytes(), 6)
+
+
+async def misunderstood(request: Request, error: Any) -> Response:
+    """What a request has wrong, field by field; what it sent is not sent back, as it may not even be text."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  it is registered for these
+    told = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in error.errors())
+    return await failed(request, HTTPException(422, told))
 
 
 async def failed(request: Request, error: Any) -> Response:
