@@ -126,7 +126,7 @@ LANDER, PENDULUM = "LunarLander-v3", "Pendulum-v1"
 OFF = {"hidden": (256, 256), "products": "bf16"}
 CASES: dict[str, tuple[Any, list[Without]]] = {
     "vpg": (
-        VPG(**VPG.tuned(PENDULUM)),
+        VPG(**VPG.tuned(PENDULUM) | {"steps": 500_000}),
         [
             Without(detail="the value function as baseline (one step of fitting in place of many)", fields=(("value_updates", 1),)),
             Without(detail="standardised advantages", patch=raw_advantages(vpg)),

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlhub.hub.describing import describe
 from rlhub.hub.options import near
+from rlhub.hub.processes import as_words
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
 
@@ -58,10 +59,8 @@ def words(name: str, options: Mapping[str, Any]) -> list[str]:
             continue
         if field["kind"] == "flag" and not field["optional"]:
             found.append(f"--{dashed}" if value else f"--no-{dashed}")
-        elif field["many"]:
-            found += [f"--{dashed}", *map(str, value)]
         else:
-            found.append(f"--{dashed}={value}")
+            found += as_words(key, value)
     return found
 
 

@@ -254,7 +254,9 @@ def test_requests_that_no_browser_would_send_are_no_error_of_the_server(filled):
         answer = connection.getresponse()
         answer.read()
         connection.close()
-        assert 400 <= answer.status < 500, f"{method} {path[:60]}: {answer.status}"
+        # The form's preview says what is wrong with the fields, which is no fault.
+        lowest = 200 if path.startswith("/command") else 400
+        assert lowest <= answer.status < 500, f"{method} {path[:60]}: {answer.status}"
 
 
 def test_static_files_belong_to_the_package(filled):
