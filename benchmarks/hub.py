@@ -81,7 +81,8 @@ def watched(address: str, run: Path) -> dict[str, Any]:
     """Viewers of a live run: how long after a line was written each of them gets it."""
     curves = json.loads(urllib.request.urlopen(f"{address}/api/curves/{run.name}").read())
     counts = urllib.request.quote(json.dumps(curves["counts"]))
-    delays: list[float] = []
+    # Curves are sent with seven digits, which for the seconds since 1970 are minutes.
+    delays, base = [], time.time() - 1
     ready = threading.Barrier(VIEWERS + 1)
 
     def view() -> None:
@@ -93,7 +94,7 @@ def watched(address: str, run: Path) -> dict[str, Any]:
             for line in stream:
                 if line.startswith(b"data: ["):
                     told = {metric["name"]: metric["seeds"][0]["values"] for metric in json.loads(line[6:])}
-                    delays.extend(time.time() - sent for sent in told.get("sent", []) if sent > 0)
+                    delays.extend(time.time() - base - sent for sent in told.get("sent", []) if sent > 0)
                     if -1 in told.get("sent", []):
                         return
 
@@ -103,7 +104,7 @@ def watched(address: str, run: Path) -> dict[str, Any]:
     ready.wait(60)
     for place in range(20):
         with (run / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": 10**7 + place, "sent": time.time() if place < 19 else -1}) + "\n")
+            file.write(json.dumps({"step": 10**7 + place, "sent": time.time() - base if place < 19 else -1}) + "\n")
         time.sleep(0.25)
     for viewer in viewers:
         viewer.join(30)
