@@ -6,12 +6,10 @@ Whatever is behind it, a batch resets an environment in the step *after* its epi
 
 import importlib
 import importlib.util
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
-from urllib.parse import parse_qsl
 
 import gymnasium
 import numpy as np
@@ -22,6 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlhub.agents.games import PREFIX, Game, Games, make_game
 from rlhub.core.errors import UserError
+from rlhub.core.named import parted
 from rlhub.core.system import function_in_file
 
 Made = TypeVar("Made")
@@ -170,7 +169,7 @@ def named(env: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: its package is missing.
     """
-    name, _, query = env.partition("?")
+    name, options = parted(env)
     module = PACKAGES.get(name.partition("/")[0])
     if module is not None and name not in gymnasium.registry:
         package = module.partition(".")[0]
@@ -178,7 +177,7 @@ def named(env: str) -> tuple[str, dict[str, Any]]:
             raise UserError(f"{name} needs the package {package.replace('_', '-')}: pip install 'rlhub[agents]'")
         # Importing Atari registers its games; MinAtar leaves that to a function.
         getattr(importlib.import_module(module), "register_envs", bool)()
-    return name, {key: value_of(text) for key, text in parse_qsl(query)}
+    return name, options
 
 
 def making(name: str, options: dict[str, Any], make: Callable[[], Made]) -> Made:
@@ -241,11 +240,3 @@ def adapted(made: Any, count: int, name: str) -> Backend:
         return Games([Game(game, name) for game in made])
     wanted = f"a gymnasium VectorEnv, or a list of {count} PettingZoo ParallelEnvs"
     raise UserError(f"{name} gave a {type(made).__name__}; it must give {wanted}")
-
-
-def value_of(text: str) -> Any:
-    """An option's value: JSON where it is, else text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

@@ -88,26 +88,57 @@ def q_learning(
     _check(episodes, step_size, gamma, epsilon)
     environment = make_discrete(name, **options)
     source = np.random.default_rng(seed)
-    # A space may begin at another number than 0.
-    first_state, first_action = int(environment.observation_space.start), int(environment.action_space.start)  # type: ignore[attr-defined]
-    worth = np.zeros((environment.observation_space.n, environment.action_space.n))  # type: ignore[attr-defined]
+    worth = empty_table(environment)
     returns = np.zeros(episodes)
     highest, lowest = epsilon
     for episode in range(episodes):
         share = lowest + (highest - lowest) * np.exp(-decay * episode)
-        observation, _ = environment.reset(seed=seed if episode == 0 else None)
-        state, over = int(observation) - first_state, False
-        while not over:
-            action = int(source.integers(worth.shape[1])) if source.random() < share else greedy(worth, state, source)
-            observation, reward, ended, cut, _ = environment.step(first_action + action)
-            successor, over = int(observation) - first_state, ended or cut
-            # An episode that is cut off would have gone on: only a real end is worth nothing.
-            target = float(reward) + gamma * (0.0 if ended else worth[successor].max())
-            worth[state, action] += step_size * (target - worth[state, action])
-            returns[episode] += float(reward)
-            state = successor
+        draws = seed if episode == 0 else None
+        returns[episode] = learn_episode(environment, worth, epsilon=share, step_size=step_size, gamma=gamma, source=source, seed=draws)
     environment.close()
     return Learned(worth=worth, returns=returns)
+
+
+def empty_table(environment: gymnasium.Env[Any, Any]) -> Float[np.ndarray, "states actions"]:
+    """Action values of zero."""
+    return np.zeros((int(environment.observation_space.n), int(environment.action_space.n)))  # type: ignore[attr-defined]
+
+
+def learn_episode(
+    environment: gymnasium.Env[Any, Any],
+    worth: Float[np.ndarray, "states actions"],
+    *,
+    epsilon: float,
+    step_size: float,
+    gamma: float,
+    source: np.random.Generator,
+    seed: int | None,
+) -> float:
+    """Learn from one episode, which moves the values (Sec. 6.5's box); what it earned.
+
+    Args:
+        environment: a discrete one.
+        worth: the action values.
+        epsilon: the share of random actions.
+        step_size: how far a value moves towards its target (alpha).
+        gamma: the discount.
+        source: of actions.
+        seed: of the environment; None goes on with the draws of the last episode.
+    """
+    # A space may begin at another number than 0.
+    first_state, first_action = int(environment.observation_space.start), int(environment.action_space.start)  # type: ignore[attr-defined]
+    observation, _ = environment.reset(seed=seed)
+    state, over, earned = int(observation) - first_state, False, 0.0
+    while not over:
+        action = int(source.integers(worth.shape[1])) if source.random() < epsilon else greedy(worth, state, source)
+        observation, reward, ended, cut, _ = environment.step(first_action + action)
+        successor, over = int(observation) - first_state, ended or cut
+        # An episode that is cut off would have gone on: only a real end is worth nothing.
+        target = float(reward) + gamma * (0.0 if ended else worth[successor].max())
+        worth[state, action] += step_size * (target - worth[state, action])
+        earned += float(reward)
+        state = successor
+    return earned
 
 
 def greedy(worth: Float[np.ndarray, "states actions"], state: int, source: np.random.Generator) -> int:

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from rlhub.core.errors import UserError
 from rlhub.foundations.bandits import random_argmax
 from rlhub.foundations.compiled import compiled, each_run
-from rlhub.foundations.worlds import World, drawn, epsilon_greedy_action, step
+from rlhub.foundations.worlds import World, drawn, epsilon_greedy_action, explored, largest_and_mean, moved, step
 
 SARSA, Q_LEARNING, EXPECTED_SARSA = range(3)
 
@@ -154,24 +154,23 @@ def td_control_run(
 ) -> tuple[Float[np.ndarray, " episodes"], Int[np.ndarray, " episodes"], Float[np.ndarray, "states actions"]]:
     """One learner's episodes; see `td_control`."""
     np.random.seed(seed * 1_000_003 + run)
-    values = np.zeros(world.spread.shape)
+    after, chance, rewards, spread, ends, choices = world.following, world.chance, world.rewards, world.spread, world.ends, world.choices
+    values = np.zeros(spread.shape)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     for episode in range(episodes):
         state = world.start
-        action = epsilon_greedy_action(world, values, state, epsilon)
-        while not world.ends[state]:
-            following, reward = step(world, state, action)
-            there = values[following, : world.choices[following]]
+        action = explored(values, state, choices[state], epsilon)
+        while not ends[state]:
+            following, reward = moved(after, chance, rewards, spread, state, action)
             if backup == SARSA:
-                next_action = epsilon_greedy_action(world, values, following, epsilon)
+                next_action = explored(values, following, choices[following], epsilon)
                 worth = values[following, next_action]
-            elif backup == Q_LEARNING:
-                worth = there.max()
             else:
-                worth = (1 - epsilon) * there.max() + epsilon * there.mean()
+                best, mean = largest_and_mean(values, following, choices[following])
+                worth = best if backup == Q_LEARNING else (1 - epsilon) * best + epsilon * mean
             values[state, action] += step_size * (reward + discount * worth - values[state, action])
             # Sarsa takes the action that its target held; the others choose with the values as they are now.
-            action = next_action if backup == SARSA else epsilon_greedy_action(world, values, following, epsilon)
+            action = next_action if backup == SARSA else explored(values, following, choices[following], epsilon)
             returns[episode] += reward
             lengths[episode] += 1
             state = following

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlhub.core.errors import UserError
-from rlhub.foundations.bandits import random_argmax
 from rlhub.foundations.compiled import compiled
 from rlhub.foundations.mdp import MDP
 from rlhub.foundations.mdp import policy_values as mdp_values
@@ -157,11 +156,24 @@ def policy_values(world: World, policy: Float[np.ndarray, "states actions"], *, 
 @compiled(inlined=True)
 def step(world: World, state: int, action: int) -> tuple[int, float]:
     """Take an action: the state that follows and the reward."""
-    branch = 0 if world.chance.shape[2] == 1 else drawn(world.chance[state, action])
-    reward = world.rewards[state, action, branch]
-    if world.spread[state, action] > 0:
-        reward += world.spread[state, action] * np.random.randn()
-    return world.following[state, action, branch], reward
+    return moved(world.following, world.chance, world.rewards, world.spread, state, action)
+
+
+@compiled(inlined=True)
+def moved(
+    following: Int[np.ndarray, "states actions branches"],
+    chance: Float[np.ndarray, "states actions branches"],
+    rewards: Float[np.ndarray, "states actions branches"],
+    spread: Float[np.ndarray, "states actions"],
+    state: int,
+    action: int,
+) -> tuple[int, float]:
+    """`step` for loops of millions, which take a world's arrays out of it once: each time that costs more than the step itself."""
+    branch = 0 if chance.shape[2] == 1 else drawn(chance[state, action])
+    reward = rewards[state, action, branch]
+    if spread[state, action] > 0:
+        reward += spread[state, action] * np.random.randn()
+    return following[state, action, branch], reward
 
 
 @compiled(inlined=True)
@@ -178,9 +190,34 @@ def drawn(probabilities: Float[np.ndarray, " outcomes"]) -> int:
 @compiled(inlined=True)
 def epsilon_greedy_action(world: World, values: Float[np.ndarray, "states actions"], state: int, epsilon: float) -> int:
     """With probability epsilon any action of a state, else one that is worth most."""
+    return explored(values, state, world.choices[state], epsilon)
+
+
+@compiled(inlined=True)
+def explored(values: Float[np.ndarray, "states actions"], state: int, choices: int, epsilon: float) -> int:
+    """`epsilon_greedy_action` among a state's first actions, for loops of millions; see `moved`."""
     if np.random.random() < epsilon:
-        return np.random.randint(world.choices[state])
-    return random_argmax(values[state, : world.choices[state]])
+        return np.random.randint(choices)
+    largest, found, chosen = values[state, 0], 1, 0
+    # `random_argmax` of a slice, without the slice, which costs more than the choice.
+    for action in range(1, choices):
+        if values[state, action] > largest:
+            largest, found, chosen = values[state, action], 1, action
+        elif values[state, action] == largest:
+            found += 1
+            if np.random.random() * found < 1:
+                chosen = action
+    return chosen
+
+
+@compiled(inlined=True)
+def largest_and_mean(values: Float[np.ndarray, "states actions"], state: int, choices: int) -> tuple[float, float]:
+    """The largest of a state's action values, and their mean."""
+    largest, total = values[state, 0], values[state, 0]
+    for action in range(1, choices):
+        largest = max(largest, values[state, action])
+        total += values[state, action]
+    return largest, total / choices
 
 
 def greedy_path(world: World, values: Float[np.ndarray, "states actions"], *, most: int = 1000) -> list[int]:

@@ -36,6 +36,7 @@ SYSTEMS = (
     Entry("think", "rlhub.language.think:Think", "finds its way by long or short thoughts", "Mirtaheri et al. 2025, arXiv:2505.21825"),
     Entry("rloo", "rlhub.language.rloo:RLOO", "reinforces against a prompt's other answers", "Ahmadian et al. 2024, arXiv:2402.14740"),
     Entry("reinforce++", "rlhub.language.reinforce_plus_plus:ReinforcePlusPlus", "PPO without values", "Hu 2025, arXiv:2501.03262"),
+    Entry("q-learning", "rlhub.foundations.q_learning:QLearning", "tables what actions are worth", "Watkins 1989, PhD thesis"),
     Entry("vpg", "rlhub.agents.vpg:VPG", "climbs the policy's gradient", "Sutton et al. 1999; Schulman et al. 2016, arXiv:1506.02438"),
     Entry("dqn", "rlhub.agents.dqn:DQN", "learns what actions are worth, from replay; up to Rainbow", "Mnih et al. 2015, Nature 518"),
     Entry("a2c", "rlhub.agents.a2c:A2C", "actor and critic, environments in step", "Mnih et al. 2016, arXiv:1602.01783"),

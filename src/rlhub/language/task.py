@@ -1,15 +1,14 @@
 """Tasks: examples to learn from, in splits, and what a completion of one is worth."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import torch
 
 from rlhub.core.errors import UserError
+from rlhub.core.named import parted
 from rlhub.core.seeding import derive, generator
 from rlhub.language.facts import RELATIONS, facts
 from rlhub.language.rewards import Reward, Text, call_reward, contains_answer, load_reward, normalise, starts_with_answer
@@ -209,8 +208,7 @@ def load_task(
     Raises:
         UserError: there is no such task, or it can't be read.
     """
-    name, _, query = spec.partition("?")
-    options = {key: option_value(value) for key, value in parse_qsl(query, keep_blank_values=True)}
+    name, options = parted(spec)
     kind, _, rest = name.partition(":")
     if kind == "facts":
         task = facts_task(spec, rest.split("+"), seed=seed, **known_options(spec, options, {"chat": bool}))
@@ -234,14 +232,6 @@ def load_task(
         )
     wanted = reward.split("+") if isinstance(reward, str) else list(reward)
     return task if wanted == ["task"] else with_rewards(task, wanted)
-
-
-def option_value(text: str) -> Any:
-    """An option's value: a number, true, false, null or a JSON list where it reads as one, else text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def known_options(spec: str, options: dict[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rlhub.hub.options import parse
 
 OTHERS = {
     "RewardModel": "rlhub.hub.commands.evaluate_reward_model",
+    "QLearning": "rlhub.hub.commands.evaluate_q_learning",
     "ProcessReward": "rlhub.hub.commands.evaluate_process_reward",
 }
 """Systems whose runs hold no agents, and the command for each."""
