@@ -101,7 +101,8 @@ def q_learning(
 
 def empty_table(environment: gymnasium.Env[Any, Any]) -> Float[np.ndarray, "states actions"]:
     """Action values of zero."""
-    return np.zeros((int(environment.observation_space.n), int(environment.action_space.n)))  # type: ignore[attr-defined]
+    spaces: tuple[Any, Any] = (environment.observation_space, environment.action_space)
+    return np.zeros([int(space.n) for space in spaces])
 
 
 def learn_episode(
