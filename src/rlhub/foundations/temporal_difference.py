@@ -9,6 +9,7 @@ from rlhub.foundations.compiled import compiled, each_run
 from rlhub.foundations.worlds import World, drawn, epsilon_greedy_action, explored, largest_and_mean, moved, step
 
 SARSA, Q_LEARNING, EXPECTED_SARSA = range(3)
+TOGETHER = 64
 
 
 @compiled
@@ -195,8 +196,27 @@ def td_control(
     Returns:
         The undiscounted sum of rewards and the number of steps of each episode, and the action values at the end.
     """
-    each = each_run(lambda run: td_control_run(world, episodes, backup, step_size, epsilon, discount, seed, run), runs)
-    returns, lengths, values = (np.stack(part) for part in zip(*each, strict=True))
+    # A run of some hundred episodes takes less time than Python needs to start it, so that each thread is given several.
+    together = max(1, min(TOGETHER, runs // 8))
+    some = each_run(
+        lambda part: td_control_runs(
+            world, episodes, backup, step_size, epsilon, discount, seed, part * together, min(together, runs - part * together)
+        ),
+        -(-runs // together),
+    )
+    returns, lengths, values = (np.concatenate(part) for part in zip(*some, strict=True))
+    return returns, lengths, values
+
+
+@compiled
+def td_control_runs(
+    world: World, episodes: int, backup: int, step_size: float, epsilon: float, discount: float, seed: int, first: int, runs: int
+) -> tuple[Float[np.ndarray, "runs episodes"], Int[np.ndarray, "runs episodes"], Float[np.ndarray, "runs states actions"]]:
+    """Several learners one after another; see `td_control`."""
+    returns, lengths = np.zeros((runs, episodes)), np.zeros((runs, episodes), dtype=np.int64)
+    values = np.zeros((runs, *world.spread.shape))
+    for run in range(runs):
+        returns[run], lengths[run], values[run] = td_control_run(world, episodes, backup, step_size, epsilon, discount, seed, first + run)
     return returns, lengths, values
 
 
