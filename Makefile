@@ -42,7 +42,7 @@ demo: $(VENV)/installed
 	@$(VENV)/bin/rlhub study recall --size $(SIZE) --open
 
 test: $(VENV)/installed-dev browser
-	@$(VENV)/bin/python -m pytest
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile
 
 # The web site is tested in a real browser, Debian's own.
 browser:

@@ -1,4 +1,4 @@
-"""Chapter 2, Exercise 2.5: sample averages and a constant step size where the arms' means walk."""
+"""Chapter 2: bandits whose arms drift, in sample averages and with a constant step size (Exercise 2.5)."""
 
 import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Chapter 8: planning where the agent is: real-time dynamic programming and tree search."""
+"""Chapter 8: planning where the agent is, by real-time dynamic programming and tree search."""
 
 from functools import cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""Chapter 8: which updates to make: by priority, of one sample or of all outcomes, evenly or along trajectories."""
+"""Chapter 8: which updates to make, by priority, by samples, along trajectories."""
 
 from typing import Any
 
