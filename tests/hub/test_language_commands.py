@@ -89,7 +89,7 @@ def test_what_a_process_reward_model_cant_be_evaluated_on_is_named(judge, words,
 
 
 def test_chat_answers_beside_the_base_of_a_run(tmp_path, monkeypatch, capsys):
-    run = rlhub.train(SFT(model="tiny", steps=1, batch=2), runs=tmp_path, name="mine")
+    rlhub.train(SFT(model="tiny", steps=1, batch=2), runs=tmp_path, name="mine")
     # By its name alone, as a title shows only the beginning of a long path.
     monkeypatch.setenv("RLHUB_RUNS", str(tmp_path))
     asked = ["chat", "mine", "--max-new-tokens", "3"]
