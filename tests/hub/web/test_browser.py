@@ -185,6 +185,8 @@ PLACES = (
     "/systems/ppo",
     "/start/ppo",
     "/questions",
+    "/questions/mine",
+    "/figures/book/6.4",
     "/runs",
     "/runs/old-0",
     "/compare?run=old-0&run=old-1",

@@ -150,6 +150,22 @@ def test_a_run_that_was_cut_back_is_asked_for_anew(filled, runs):
     assert len(json.loads(get(f"{filled}/api/curves/cut"))["metrics"][0]["seeds"][0]["steps"]) == 1
 
 
+def test_a_figure_is_shown_once_it_was_computed(filled, rlhub, runs):
+    assert "rlhub book figure 3.5" in get(f"{filled}/figures/book/3.5")
+    rlhub("book", "figure", "3.5", "--page-only", "--to", runs.parent / "book")
+    shown = get(f"{filled}/figures/book/3.5")
+    assert "Computed" in shown
+    assert 'src="/figures/book/3.5/page"' in shown
+    told = json.loads(get(f"{filled}/api/figures/book/3.5"))
+    assert told["numbers"]
+    with urllib.request.urlopen(f"{filled}/figures/book/3.5/page", timeout=60) as answer:
+        assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts")
+        assert b"plotly" in answer.read()
+    for place in ("book/9.99", "book/..%2f..%2fruns", "theory/3.5", "novel/3.5"):
+        with pytest.raises(urllib.error.HTTPError, match=r"404|422"):
+            get(f"{filled}/figures/{place}")
+
+
 def test_figures_offer_no_way_to_a_server_elsewhere(filled):
     for name in ("charts", "figures"):
         assert "showSendToCloud: false" in get(f"{filled}/static/{name}.js")

@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from rlhub.core.errors import UserError
-from rlhub.hub.web import action_pages, compare_pages, question_pages, roadmap_pages, run_pages, system_pages
+from rlhub.hub.web import action_pages, compare_pages, figure_pages, question_pages, roadmap_pages, run_pages, system_pages
 from rlhub.hub.web.rendering import STATIC, page
 from rlhub.hub.web.safety import LOCAL, Guard
 from rlhub.hub.web.shelf import Shelf
@@ -48,7 +48,7 @@ def make_site(runs: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = N
     site.state.shelf = shelf
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.add_api_route("/plotly.js", plotly, include_in_schema=False)
-    for part in (roadmap_pages, question_pages, run_pages, compare_pages, system_pages, action_pages):
+    for part in (roadmap_pages, figure_pages, question_pages, run_pages, compare_pages, system_pages, action_pages):
         site.include_router(part.router)
     site.add_exception_handler(AnyHTTPException, failed)
     site.add_exception_handler(RequestValidationError, misunderstood)
