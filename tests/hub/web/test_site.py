@@ -167,8 +167,9 @@ def test_a_figure_is_shown_once_it_was_computed(filled, rlhub, runs):
 
 
 def test_figures_offer_no_way_to_a_server_elsewhere(filled):
-    for name in ("charts", "figures"):
-        assert "showSendToCloud: false" in get(f"{filled}/static/{name}.js")
+    assert "showSendToCloud: false" in get(f"{filled}/static/drawing.js")
+    for name in ("charts", "figures", "circuit"):
+        assert "displaylogo" not in get(f"{filled}/static/{name}.js")
 
 
 def test_starting_by_json_says_what_is_wrong(filled):

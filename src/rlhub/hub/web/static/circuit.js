@@ -1,6 +1,6 @@
 // A circuit before and after training: <div class="circuit" data-source="/api/questions/NAME/circuits/KEY"></div>.
 // A slider prunes it, a switch shows the base's circuit, the trained model's, or what differs; beside it stands how faithful circuits of
-// that size were when they were run. Its data are what rlhub.lens.figures.circuit_view gives. Needs Plotly and figures.js.
+// that size were when they were run. Its data are what rlhub.lens.figures.circuit_view gives. Needs Plotly and drawing.js.
 "use strict";
 
 (() => {

@@ -15,19 +15,19 @@
     }
     const traces = [];
     told.curves.forEach((line, index) => {
-      const colour = charts.PALETTE[index % charts.PALETTE.length];
+      const colour = Charts.PALETTE[index % Charts.PALETTE.length];
       const label = line.seeds > 1 ? `${line.label} (${line.seeds} seeds)` : line.label;
       if (line.low && line.seeds > 1) {
         traces.push({
           x: [...line.steps, ...[...line.steps].reverse()], y: [...line.high, ...[...line.low].reverse()],
-          fill: "toself", fillcolor: charts.faint(colour, 0.18), line: { width: 0 }, mode: "lines", hoverinfo: "skip",
+          fill: "toself", fillcolor: Charts.faint(colour, 0.18), line: { width: 0 }, mode: "lines", hoverinfo: "skip",
           showlegend: false, legendgroup: label,
         });
       }
       traces.push({ x: line.steps, y: line.values, mode: "lines", type: "scatter", name: label, legendgroup: label, line: { color: colour, width: 1.8 } });
     });
     const legend = { orientation: "h", y: -0.22, yanchor: "top", x: 0 };
-    charts.draw(place, traces, "", { showlegend: true, legend, xaxis: { title: { text: "step" } }, yaxis: { title: { text: told.metric } } });
+    Charts.draw(place, traces, "", { showlegend: true, legend, xaxis: { title: { text: "step" } }, yaxis: { title: { text: told.metric } } });
     place.setAttribute("role", "group");
     place.setAttribute("aria-label", `${told.metric} against steps: ${told.curves.map((line) => line.label).join("; ")}`);
   }

@@ -30,9 +30,9 @@
     const traces = seeds.map((seed, index) => ({
       x: seed.steps, y: seed.values, mode: seed.steps.length < 3 ? "lines+markers" : "lines", type: "scatter",
       name: seeds.length > 1 ? `seed ${index}` : name,
-      line: { width: 1.6, color: charts.PALETTE[index % charts.PALETTE.length] },
+      line: { width: 1.6, color: Charts.PALETTE[index % Charts.PALETTE.length] },
     }));
-    charts.draw(chart, traces, name, { xaxis: { title: { text: "step" } }, hovermode: seeds.length > 8 ? "closest" : "x unified" });
+    Charts.draw(chart, traces, name, { xaxis: { title: { text: "step" } }, hovermode: seeds.length > 8 ? "closest" : "x unified" });
   }
 
   async function load() {

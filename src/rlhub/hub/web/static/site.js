@@ -6,17 +6,11 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function tellTheme() {
-  document.dispatchEvent(new CustomEvent("rlhub:theme"));
-}
-
 document.getElementById("theme").addEventListener("click", () => {
   const theme = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   localStorage.setItem("theme", theme);
-  tellTheme();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tellTheme);
 
 document.addEventListener("htmx:config:request", (event) => {
   event.detail.ctx.request.headers["X-Rlhub-Forgery"] = secret;
