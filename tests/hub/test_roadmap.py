@@ -217,6 +217,7 @@ def test_hundreds_of_runs_are_looked_through_in_moments(tmp_path):
 
 def test_the_command_shows_what_was_reached_and_by_which_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLHUB_RUNS", raising=False)
     make_run(tmp_path / "runs", "moon", evaluations=[line(230.0, std=20.0)])
     assert main(["roadmap", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -97,7 +97,7 @@ def interval(values: Float[np.ndarray, "cells seeds"], *, level: float = 0.95, s
 
 
 def together(
-    seeds: list[tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points seeds"]]], *, cells: int = 200, smoothing: float = 0.0
+    seeds: list[tuple[Float[np.ndarray, " _"], Float[np.ndarray, "_ _"]]], *, cells: int = 200, smoothing: float = 0.0
 ) -> dict[str, Any]:
     """Several seeds' curves as one: their interquartile mean and its 95% interval where all of them have values.
 

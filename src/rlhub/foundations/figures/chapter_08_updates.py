@@ -130,16 +130,13 @@ def random_task(states: int, branches: int, seed: int) -> World:
 
 
 def trajectories(*, runs: int = 200, seed: int = 0) -> Results:
-    """What the greedy policy is worth from the start, by updates made evenly and on policy, averaged over random tasks.
-
-    There are `runs` tasks of 1,000 states and a quarter as many of 10,000, where each takes ten times as long.
-    """
+    """What the greedy policy is worth from the start, by updates made evenly and on policy, averaged over random tasks."""
     found = {}
     for (states, branches), updates in TASKS.items():
         marks = updates * np.arange(1, 26) // 25
         shared = {"epsilon": 0.1, "discount": 1.0, "tolerance": 3e-3}
         curves = np.zeros((2, 25))
-        tasks = seeds(runs if states == 1000 else max(1, runs // 4), seed)
+        tasks = seeds(runs, seed)
         for one in tasks:
             task = random_task(states, branches, one)
             for row, on_policy in enumerate((True, False)):
