@@ -63,6 +63,12 @@ def test_a_run_is_started_watched_stopped_resumed_and_compared(page, two):
     expect(page.locator("#state .status")).to_have_text("running", timeout=SLOW)
     executions = json.loads((two / "from-the-web" / "provenance.json").read_text())["executions"]
     assert len(executions) == 2
+    # It went on from its beginning, as there was no checkpoint yet: wait for what it logs anew.
+    metrics = two / "from-the-web" / "metrics.jsonl"
+    for _ in range(600):
+        if metrics.read_text().count("\n") > 2:
+            break
+        page.wait_for_timeout(100)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#state .status")).to_have_text("interrupted", timeout=SLOW)
 
