@@ -148,10 +148,6 @@ class Catalogue:
         found = self._cursor().execute("SELECT folder, place, fields FROM runs WHERE place IS NOT NULL").fetchall()
         return [{"folder": Path(folder), "system": place, "fields": json.loads(fields)} for folder, place, fields in found]
 
-    def folders(self) -> list[tuple[str, str]]:
-        """Every run's key and folder."""
-        return self._cursor().execute("SELECT key, folder FROM runs").fetchall()
-
     def choices(self) -> dict[str, list[tuple[str, int]]]:
         """What can be chosen for system, status and task, each with how many runs have it."""
         cursor = self._cursor()

@@ -137,7 +137,7 @@ class Gallery:
             began = time.perf_counter()
             results = exhibit.compute(**asked)
             seconds = time.perf_counter() - began
-        stem = self.folder(options) / f"{self.item or self.command}-{exhibit.key.replace(' ', '-')}"
+        stem = self.folder(options) / self.stem(exhibit.key)
         return {
             "key": exhibit.key,
             "group": group_of(exhibit),
@@ -187,6 +187,10 @@ class Gallery:
     def writing(self, options: Any) -> AbstractContextManager[None]:
         """Say in one sentence why figures can't be written."""
         return writing("the figures", self.folder(options), option="--to")
+
+    def stem(self, key: str) -> str:
+        """How an exhibit's files are called, before their endings."""
+        return f"{self.item or self.command}-{key.replace(' ', '-')}"
 
     def folder(self, options: Any) -> Path:
         """Where figures go."""

@@ -1,13 +1,13 @@
 """Pages of the book's figures and theory's experiments: what `rlhub book` and `rlhub theory` computed, or how to have it computed."""
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
+from rlhub.hub.commands import book, theory
 from rlhub.hub.marks import GALLERIES
 from rlhub.hub.roadmap import roadmap
 from rlhub.hub.web.question_pages import REPORT
@@ -17,6 +17,7 @@ from rlhub.hub.web.shelf import Shelf, shelf_of
 router = APIRouter()
 TheShelf = Annotated[Shelf, Depends(shelf_of)]
 Command = Literal["book", "theory"]
+COMMANDS = {"book": book.GALLERY, "theory": theory.GALLERY}
 
 
 @router.get("/figures/{command}/{key}", response_class=HTMLResponse, include_in_schema=False)
@@ -30,7 +31,7 @@ def shown(request: Request, shelf: TheShelf, command: Command, key: str) -> HTML
 @router.get("/figures/{command}/{key}/page", include_in_schema=False)
 def interactive(shelf: TheShelf, command: Command, key: str) -> FileResponse:
     """The figure to point at, as it was written; it runs its scripts as a stranger to this site."""
-    path = folder_of(shelf, command) / f"{stem(command, key)}.html"
+    path = folder_of(shelf, command) / f"{COMMANDS[command].stem(key)}.html"
     if computed(shelf, command, key) is None or not path.is_file() or path.is_symlink():
         raise HTTPException(404, f"{key} hasn't been computed here")
     return FileResponse(path, media_type="text/html", headers=REPORT)
@@ -53,7 +54,7 @@ def computed(shelf: Shelf, command: str, key: str) -> dict[str, Any] | None:
     """
     if key not in known(command):
         raise HTTPException(404, f"the roadmap has no {key!r}: `rlhub {command} list` shows all there are")
-    path = folder_of(shelf, command) / f"{stem(command, key)}.json"
+    path = folder_of(shelf, command) / f"{COMMANDS[command].stem(key)}.json"
     if not path.is_file() or path.is_symlink():
         return None
     try:
@@ -68,11 +69,6 @@ def known(command: str) -> set[str]:
     """The keys that the roadmap names; only these are ever looked for on the disk."""
     items = [item for phase in roadmap() for item in phase.items]
     return {key for item in items for key in (item.figures if command == "book" else item.theory)}
-
-
-def stem(command: str, key: str) -> str:
-    """How a figure's files are called."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", f"{'figure' if command == 'book' else command}-{key}")
 
 
 def folder_of(shelf: Shelf, command: str) -> Path:

@@ -15,8 +15,7 @@ TheShelf = Annotated[Shelf, Depends(shelf_of)]
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def shown(request: Request, shelf: TheShelf) -> HTMLResponse:
     """The first page."""
-    told = shelf.standing()
-    return page(request, "roadmap", told=told, keys={folder: key for key, folder in shelf.catalogue.folders()})
+    return page(request, "roadmap", told=shelf.standing(), root=f"{shelf.runs}/")
 
 
 @router.get("/api/roadmap")

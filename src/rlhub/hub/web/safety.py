@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -172,6 +172,4 @@ def _host_of(origin: str) -> str:
 
 
 def _ascii(place: str) -> str:
-    from urllib.parse import quote
-
     return quote(place, safe="/?&=%+@:,;~!$'()*-._")

@@ -1,5 +1,6 @@
 """Pages of systems: what each is, its lines, what was measured of it, and a form that starts it."""
 
+import asyncio
 import shlex
 import threading
 from collections.abc import Mapping
@@ -156,8 +157,6 @@ def ready() -> bool:
 
 async def _start(shelf: Shelf, name: str, given: Mapping[str, Any]) -> str:
     """Start a run, and its key once its folder is there."""
-    import asyncio
-
     told = known(name)
     by_name = {field["name"]: field for field in told["fields"]}
     begins = settings(told, _env(told, given))
