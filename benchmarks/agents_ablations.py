@@ -176,7 +176,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
     ),
     "rainbow": (
         DQN(
-            steps=50_000,
+            steps=20_000,
             **OFF,
             double=True,
             duelling=True,

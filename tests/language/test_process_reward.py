@@ -356,9 +356,29 @@ def test_a_token_is_worth_its_own_and_all_later_steps():
     assert not found[2:].any()
 
 
-def test_grpo_learns_from_judgements_of_steps(run, tmp_path):
+def test_under_the_least_to_come_more_good_steps_earn_nothing():
+    rewards, ends = [[0.9, 0.2, 0.6], [0.6, 0.6], [], [0.2]], [[1, 3, 4], [1, 2], [], [4]]
+    found = process_advantages(rewards, ends, group=4, tokens=5, credit="min")
+    values = torch.tensor([0.2, 0.2, 0.6, 0.6, 0.6, 0.2], dtype=torch.float64)
+    low, high = (((values - values.mean()) / (values.std() + 1e-4))[:, None].unique(sorted=True)).tolist()
+    assert found[0].tolist() == pytest.approx([low, low, low, high, 0], abs=1e-6)
+    assert found[1].tolist() == pytest.approx([high, high, 0, 0, 0], abs=1e-6)
+    assert found[3].tolist() == pytest.approx([low] * 4 + [0], abs=1e-6)
+    assert not found[2].any()
+
+
+@pytest.mark.parametrize("credit", ["sum", "min"])
+def test_grpo_learns_from_judgements_of_steps(run, credit, tmp_path):
     system = GRPO(
-        model="tiny", task="facts:capitals", process_reward=str(run.folder), steps=2, prompts=4, group=4, max_new_tokens=4, kl=0.01
+        model="tiny",
+        task="facts:capitals",
+        process_reward=str(run.folder),
+        credit=credit,
+        steps=2,
+        prompts=4,
+        group=4,
+        max_new_tokens=4,
+        kl=0.01,
     )
     lines = rlhub.train(system, seed=0, runs=tmp_path).metrics()
     assert lines[0]["gradient_norm"] > 0

@@ -1,10 +1,14 @@
 """From rewards to advantages: how much better a completion was than its group."""
 
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+Credit = Literal["sum", "min"]
 
 
 def group_advantages(
@@ -40,30 +44,48 @@ def group_advantages(
 
 
 def process_advantages(
-    rewards: Sequence[Sequence[float]], ends: Sequence[Sequence[int]], *, group: int, tokens: int, epsilon: float = 1e-4
+    rewards: Sequence[Sequence[float]],
+    ends: Sequence[Sequence[int]],
+    *,
+    group: int,
+    tokens: int,
+    credit: Credit = "sum",
+    epsilon: float = 1e-4,
 ) -> Float[Tensor, "completions tokens"]:
-    """Each token's advantage from the rewards of its own and all later steps (Shao et al. 2024, arXiv:2402.03300, Sec. 4.1.3).
+    """Each token's advantage from the rewards of its own and all later steps, against those of the group's completions.
 
-    r~ = (r - mean(R)) / (std(R) + epsilon) over all steps of a group's completions; A_t = sum of r~ over steps that end at t or later.
+    sum: r~ = (r - mean(R)) / (std(R) + epsilon) over all steps of the group; A_t = sum of r~ over steps that end at t or later
+    (Shao et al. 2024, arXiv:2402.03300, Sec. 4.1.3). min: V_k = the least reward of step k and those after it (Cheng et al. 2025, PURE,
+    arXiv:2504.15275), and A_t = (V_k - mean(V)) / (std(V) + epsilon) for t in step k. PURE shows what sums lead to: a model learns to write
+    whatever steps the judge rewards most, or as many as bring the largest sum, right or not.
 
     Args:
         rewards: of each completion's steps.
         ends: the number of tokens up to each step's end.
         group: completions per prompt.
         tokens: of the longest completion.
+        credit: how steps' rewards make up a return.
         epsilon: keeps groups that are nearly tied from exploding.
     """
     advantages = torch.zeros(len(rewards), tokens)
     for start in range(0, len(rewards), group):
         rows = range(start, min(start + group, len(rewards)))
-        values = torch.tensor([reward for row in rows for reward in rewards[row]], dtype=torch.float64)
+        worths = {row: list(rewards[row]) if credit == "sum" else least_to_come(rewards[row]) for row in rows}
+        values = torch.tensor([worth for row in rows for worth in worths[row]], dtype=torch.float64)
         if len(values) < 2 or bool((values == values[0]).all()):
             continue
         mean, scale = values.mean(), values.std() + epsilon
         for row in rows:
-            for reward, end in zip(rewards[row], ends[row], strict=True):
-                advantages[row, :end] += float((reward - mean) / scale)
+            begin = 0
+            for worth, end in zip(worths[row], ends[row], strict=True):
+                advantages[row, begin:end] += float((worth - mean) / scale)
+                begin = end if credit == "min" else 0
     return advantages
+
+
+def least_to_come(rewards: Sequence[float]) -> list[float]:
+    """The least of each number and all that follow it."""
+    return list(accumulate(reversed(rewards), min))[::-1]
 
 
 def leave_one_out(

@@ -18,7 +18,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
-from rlhub.language.advantages import group_advantages, process_advantages, tied
+from rlhub.language.advantages import Credit, group_advantages, process_advantages, tied
 from rlhub.language.judged import describe, rewards_of
 from rlhub.language.logprobs import Scored
 from rlhub.language.losses import (
@@ -63,6 +63,8 @@ class GRPO(Sampling):
         dynamic_sampling: most times that prompts are drawn again to replace groups with equal rewards (DAPO, Sec. 3.2); 0 keeps them.
         process_reward: run of a process reward model, whose judgements of steps then give each token its advantage, in place of the
             completion's reward (DeepSeekMath, Sec. 4.1.3); the reward is still logged.
+        credit: what the process reward's judgements make up: the sum of the steps to come (DeepSeekMath), or the least of them, with which
+            nothing is gained by more steps or fewer (Cheng et al. 2025, PURE, arXiv:2504.15275).
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
     """
 
@@ -76,6 +78,7 @@ class GRPO(Sampling):
     kl_correction: bool = True
     dynamic_sampling: int = 0
     process_reward: str = ""
+    credit: Credit = "sum"
     mask_truncated: bool = False
 
     def __post_init__(self) -> None:
@@ -134,7 +137,7 @@ class GRPO(Sampling):
         prompts = [encode(judge.tokenizer, example.prompt) for example in rollout.examples for _ in range(self.group)]
         rewards = chances(judge, [(prompt, cut(text)) for prompt, text in zip(prompts, texts, strict=True)])
         ends = [step_ends(policy.tokenizer, answer) for group in rollout.groups for answer in group.completions]
-        advantages = process_advantages(rewards, ends, group=self.group, tokens=rollout.mask.shape[-1])
+        advantages = process_advantages(rewards, ends, group=self.group, tokens=rollout.mask.shape[-1], credit=self.credit)
         return advantages.view_as(rollout.mask) * rollout.mask
 
     def batch(
