@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "a3c": (
-        A3C(steps=300_000),
+        A3C(steps=150_000),
         [
             Without(detail="several workers", fields=(("workers", 1),)),
             Without(detail="the entropy bonus", fields=(("entropy_weight", 0.0),)),

@@ -43,27 +43,29 @@ RUNS = Path(__file__).parent / "runs" / "signals"
 ASKED = ("chain_sum", "spell_backward", "number_sorting")
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
 SEARCHED, ANSWERS = 100, 16
-WARMED, KNOWN, TRIED = (8, 16, 32), 0.25, 100
+WARMED, KNOWN, TRIED = (8, 16, 32, 64), 0.25, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of so many training questions is answered rightly."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
+RL_RATE = 5e-6
+"""Step size of what samples: with 2e-5, steps along the noise of 64 answers undo what those along the signal do."""
 
 
-def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
+def plan(warmed: int, *, steps: int, prompts: int, new_tokens: int) -> dict[str, dict[str, Any]]:
     """The arms' fields, by how many steps the base imitates, how many those take that sample, and prompts of 8 answers in each."""
-    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": 64}
+    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": new_tokens}
     return {
         "warm-up": {"steps": warmed, **WARMING},
-        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": 64, "learning_rate": 3e-5},
+        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": new_tokens, "learning_rate": 3e-5},
         "sft": {"steps": steps, "batch": 16, "learning_rate": 1e-5},
         "dpo": {"steps": steps // 2, "batch": 16, "learning_rate": 5e-6},
-        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=2e-5, new_tokens=64),
+        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=RL_RATE, new_tokens=new_tokens),
         "r1": {
             "cold_steps": steps // 4,
             "rl_steps": steps // 2,
             "collect_steps": 3,
             "sft_steps": steps // 2,
             "learning_rate": 1e-5,
-            "rl_learning_rate": 2e-5,
+            "rl_learning_rate": RL_RATE,
             **grouped,
         },
     }
@@ -83,7 +85,7 @@ class Learning(Signals):
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": 8}
-        return dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={})
+        return dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much, new_tokens=self.room), keep={}, new_tokens=self.room)
 
     def searched(self, measuring: Measuring) -> dict[str, Any]:
         """What the base reaches with more tokens and the judge of steps, without beams."""

@@ -26,7 +26,7 @@ from rlhub.studies.arms import Size
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.names import CONTROL
 from rlhub.studies.searching import searched
-from rlhub.studies.signals_sizes import ASKED, SEARCHED, SIZES, TASK
+from rlhub.studies.signals_sizes import ASKED, ROOM, SEARCHED, SIZES, TASK, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import TRAINING, Study
 from rlhub.studies.task_question import TaskQuestion
@@ -53,16 +53,25 @@ class Signals(Study):
         task: chain_sum, spell_backward, number_sorting, one_digit_sum, or any task with answers and a test split (docs/training.md); for
             r1 and process it should ask for a thought (`think=true`). By default the size's (tiny: one_digit_sum, else chain_sum).
         constitution: a TOML file of principles; by default the one that comes with rlhub.
+        max_new_tokens: the task's longest answer, in tokens; by default as many as the task's worked answers need (number_sorting: 160),
+            or the size's. Constitutional AI's texts have the size's.
     """
 
     signals: tuple[str, ...] = SIGNALS
     task: str | None = None
     constitution: str = ""
+    max_new_tokens: int | None = None
 
     kind: ClassVar[str] = "signals"
     start: ClassVar[str] = "start"
     known: ClassVar[tuple[str, ...]] = SIGNALS
     sizes: ClassVar[Mapping[str, Size]] = SIZES
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be studied."""
+        super().__post_init__()
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
 
     def begin(self, store: Store, start: Subject, task: Progress) -> Measuring:
         """The base, which imitates worked answers for a while, and a judge of steps, where an arm needs one."""
@@ -113,7 +122,17 @@ class Signals(Study):
     @property
     def settings(self) -> dict[str, Any]:
         """All that was asked, with what the size fills in."""
-        return super().settings | {"task": self.task or TASK[self.size]}
+        return super().settings | {"task": self.task or TASK[self.size], "max_new_tokens": self.room}
+
+    @property
+    def room(self) -> int:
+        """The longest answer's tokens."""
+        return self.max_new_tokens or ROOM.get(self.task or TASK[self.size], self.sizes[self.size].new_tokens)
+
+    @property
+    def plan(self) -> Size:
+        """How much is done, with room for the task's answers."""
+        return with_room(super().plan, self.room)
 
     @property
     def question(self) -> TaskQuestion:

@@ -1,5 +1,6 @@
 """How much the study of all signals trains and measures, by its size."""
 
+import dataclasses
 from typing import Any
 
 from rlhub.studies.arms import Size
@@ -11,6 +12,18 @@ SEARCHED = {"tiny": 8, "small": 30, "full": 100}
 TASK = {"tiny": "one_digit_sum", "small": "chain_sum", "full": "chain_sum"}
 """What is learnt, if nothing else is asked for."""
 
+ROOM = {"number_sorting": 160}
+"""Tokens of the longest answer, where a worked one has no room in what a size gives."""
+
+
+def with_room(size: Size, new_tokens: int) -> Size:
+    """A size in which all that answers has room for so many tokens."""
+    arms = {
+        arm: {**fields, "max_new_tokens": new_tokens} if "max_new_tokens" in fields and arm != "constitutional" else fields
+        for arm, fields in size.arms.items()
+    }
+    return dataclasses.replace(size, arms=arms, new_tokens=new_tokens)
+
 
 def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_tokens: int) -> dict[str, dict[str, Any]]:
     """The fields of the arms that sample: as many answers in each step."""
@@ -18,7 +31,7 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     grouped = drawn | {"prompts": prompts, "group": group}
     # PPO's value model stands in for the group; its updates are as many as the others'.
     single = drawn | {"prompts": prompts * group, "group": 1, "epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
-    return {"ppo": single, "rloo": grouped, "grpo": grouped, "process": grouped}
+    return {"ppo": single, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min"}}
 
 
 SIZES: dict[str, Size] = {
