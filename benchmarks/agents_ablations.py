@@ -122,8 +122,7 @@ def uncorrected_density() -> AbstractContextManager[Any]:
     return mock.patch.object(continuous, "Squashed", Uncorrected)
 
 
-LANDER, PENDULUM = "LunarLander-v3", "Pendulum-v1"
-OFF = {"hidden": (256, 256), "products": "bf16"}
+CARTPOLE, LANDER, PENDULUM = "CartPole-v1", "LunarLander-v3", "Pendulum-v1"
 CASES: dict[str, tuple[Any, list[Without]]] = {
     "vpg": (
         VPG(**VPG.tuned(PENDULUM) | {"steps": 500_000}),
@@ -167,7 +166,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         ],
     ),
     "dqn": (
-        DQN(steps=50_000, **OFF),
+        DQN(**DQN.tuned(CARTPOLE)),
         [
             Without(detail="the target network (it follows at once)", fields=(("target_every", 1),)),
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
@@ -176,11 +175,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
     ),
     "rainbow": (
         DQN(
-            steps=20_000,
-            **OFF,
-            double=True,
+            **DQN.tuned(CARTPOLE) | {"steps": 20_000, "n_step": 3},
             duelling=True,
-            n_step=3,
             priority=0.5,
             atoms=51,
             lowest=0.0,

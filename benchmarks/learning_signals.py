@@ -2,6 +2,7 @@
 
     python benchmarks/learning_signals.py                        # all tasks that have no JSON yet; goes on after a kill
     python benchmarks/learning_signals.py chain_sum --workers 4  # one task; several processes at once pay on a GPU
+    python benchmarks/signals_report.py                          # the page and its figures, from the JSON
 
 Every arm of `rlhub study signals` but Constitutional AI, which never sees the task, begins from one base: SmolLM2-135M-Instruct after a
 short imitation of worked answers. What a judge of steps finds among many answers of the base stands beside, by the tokens that it takes. On
@@ -167,8 +168,8 @@ def gathered(study: Learning, store: Store) -> dict[str, Any]:
 
 
 def shares(answers: dict[str, Any]) -> dict[str, Any]:
-    """Right answers without each single outcome."""
-    return {split: {name: value for name, value in told.items() if name != "each"} for split, told in answers.items()}
+    """Right answers, with each single outcome as a digit."""
+    return {split: told | {"each": "".join(map(str, told["each"]))} for split, told in answers.items()}
 
 
 def sentence(result: dict[str, Any]) -> str:

@@ -1,0 +1,187 @@
+"""Writes docs/signals.md and its figures from benchmarks/results/signals: `python benchmarks/signals_report.py`.
+
+With `--check` nothing is written, and the exit code says whether the page says what the JSON says.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhub.core.progress import clock
+from rlhub.core.style import INK, colour_of, styled, symbol_of, write_images
+from rlhub.studies.names import NAMES, WORDS
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/signals", ROOT / "docs/signals.md", ROOT / "docs/signals"
+RESAMPLES = 4000
+Gain = tuple[float, float, float]
+
+
+def results() -> list[dict[str, Any]]:
+    """Every task that was measured."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def arms(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Each arm's runs, in the order of the seeds."""
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in result["asked"]["signals"]}
+    for run in sorted(result["runs"], key=lambda run: run["seed"]):
+        found[run["arm"]].append(run)
+    return {arm: runs for arm, runs in found.items() if runs}
+
+
+def outcomes(answers: dict[str, Any]) -> Float[Tensor, " questions"]:
+    """1 for each held-out question that was answered rightly."""
+    return torch.tensor([float(digit) for digit in answers["heldout"]["each"]], dtype=torch.float64)
+
+
+def gain(result: dict[str, Any], runs: list[dict[str, Any]]) -> Gain:
+    """What training added to the share of right answers, and the 95% bootstrap interval over seeds and over questions, both drawn anew.
+
+    A question is compared with itself: the base answers the same ones.
+    """
+    before = outcomes(result["base"])
+    changes = torch.stack([outcomes(run["answers"]) - before for run in runs])
+    seeds, questions = changes.shape
+    draws = torch.Generator().manual_seed(0)
+    each = torch.randint(seeds, (RESAMPLES, seeds), generator=draws)
+    asked = torch.randint(questions, (RESAMPLES, questions), generator=draws)
+    means = changes[each].mean(1).gather(1, asked).mean(1)
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return float(changes.mean()), low, high
+
+
+def percent(value: float) -> str:
+    """A share in whole percent."""
+    return f"{100 * value:.0f}%"
+
+
+def rows(result: dict[str, Any]) -> list[str]:
+    """A task's table: a line an arm."""
+    told = ["| signal | held-out, each seed | gain [95%] | seen in training | facts kept | tokens | time a run |", "|---|---|---|---|---|---|---|"]
+    for arm, runs in arms(result).items():
+        value, low, high = gain(result, runs)
+        clear = "**" if low > 0 or high < 0 else ""
+        splits = {split: [run["answers"][split]["value"] for run in runs] for split in ("heldout", "train", "untouched")}
+        means = {split: percent(sum(values) / len(values)) for split, values in splits.items()}
+        tokens = sum(run["tokens"] for run in runs) / len(runs)
+        told.append(
+            f"| {NAMES[arm]} | {', '.join(map(percent, splits['heldout']))} | {clear}{100 * value:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]{clear} "
+            f"| {means['train']} | {means['untouched']} | {tokens / 1000:,.0f} thousand | {clock(sum(run['seconds'] for run in runs) / len(runs))} |"
+        )
+    return told
+
+
+def searched(result: dict[str, Any]) -> list[str]:
+    """What the base reaches with several answers to a question."""
+    strategies = result["search"]["strategies"]
+    sizes = [point["answers"] for point in strategies["majority"]]
+    told = [f"| the base, {result['search']['questions']} questions | {' | '.join(f'{size} answers' for size in sizes)} |"]
+    told.append("|---" * (1 + len(sizes)) + "|")
+    for strategy, points in strategies.items():
+        if len(points) == len(sizes):
+            told.append(f"| {strategy} | {' | '.join(percent(point['right']['value']) for point in points)} |")
+    told.append(f"| tokens a question | {' | '.join(format(point['tokens'], '.0f') for point in strategies['majority'])} |")
+    return told
+
+
+def figure(result: dict[str, Any]) -> go.Figure:
+    """Held-out right answers of every seed, by signal, beside the base and the model before it."""
+    drawn = go.Figure()
+    base, start = (100 * result[name]["heldout"]["value"] for name in ("base", "start"))
+    found = arms(result)
+    names = [NAMES[arm] for arm in found]
+    for place, (arm, runs) in enumerate(found.items()):
+        value, low, high = gain(result, runs)
+        colour = colour_of(arm, place)
+        drawn.add_trace(
+            go.Scatter(
+                x=[NAMES[arm]],
+                y=[base + 100 * value],
+                error_y={"array": [100 * (high - value)], "arrayminus": [100 * (value - low)], "thickness": 2, "width": 8},
+                mode="markers",
+                marker={"color": colour, "size": 12, "symbol": "line-ew-open", "line_width": 3},
+                showlegend=False,
+            )
+        )
+        drawn.add_trace(
+            go.Scatter(
+                x=[NAMES[arm]] * len(runs),
+                y=[100 * run["answers"]["heldout"]["value"] for run in runs],
+                mode="markers",
+                marker={"color": colour, "size": 8, "symbol": symbol_of(place)},
+                showlegend=False,
+            )
+        )
+    best = result["search"]["strategies"]["weighted-vote"][-1]
+    lines = {
+        f"weighted vote of the base's {best['answers']} answers": (100 * best["right"]["value"], "dash"),
+        "base": (base, "solid"),
+        "before": (start, "dot"),
+    }
+    for words, (height, dash) in lines.items():
+        drawn.add_trace(
+            go.Scatter(x=[names[0], names[-1]], y=[height, height], mode="lines", name=words, line={"color": INK, "dash": dash, "width": 1.5})
+        )
+    drawn.update_yaxes(title_text="held-out questions answered rightly, %", rangemode="tozero")
+    drawn.update_xaxes(title_text="training signal")
+    note = f"{result['asked']['model']}; dots: seeds; bars: mean and 95% interval of the gain over the base, over seeds and questions"
+    return styled(drawn, title=f"{result['asked']['task']}: what each signal teaches<br><sup>{note}</sup>", width=1000, height=500)
+
+
+PREFACE = """# Does every signal teach?
+
+One base: SmolLM2-135M-Instruct after a short imitation of worked answers to a task of reasoning-gym. From there every signal goes on by
+itself, with as many updates and, where it samples, as many answers; each is then asked the same held-out questions, greedily. The gain is
+paired question by question with the base; its interval is a bootstrap's over seeds and over questions. In bold: an interval without 0.
+What the base reaches without further training, by spending tokens on many answers and a judge of steps, stands below.
+
+`python benchmarks/learning_signals.py` measures this page's numbers again, and `python benchmarks/signals_report.py` writes it from the JSON
+in `benchmarks/results/signals/`. What the signals do to the circuits inside is what `rlhub study signals` asks ([studies.md](studies.md)).
+"""
+
+
+def section(result: dict[str, Any]) -> list[str]:
+    """A task's part of the page."""
+    asked, base, start = result["asked"], result["base"]["heldout"], result["start"]["heldout"]
+    missing = [f"`{name}` failed: {reason}" for name, reason in result["failed"].items()]
+    return [
+        f"## {asked['task']}",
+        "",
+        f"`{result['prompt']}`. Before anything {percent(start['value'])} of {start['count']} held-out questions, after "
+        f"{result['warmed']['steps'][-1]} steps of imitation {percent(base['value'])}: the base. {asked['seeds']} seeds, "
+        f"{result['machine']['gpu'] or result['machine']['cpu']}.",
+        "",
+        *rows(result),
+        "",
+        *([*missing, ""] if missing else []),
+        *searched(result),
+        "",
+        f"![{asked['task']}: held-out right answers by signal](signals/{slug(result)}.png)",
+        "",
+    ]
+
+
+def slug(result: dict[str, Any]) -> str:
+    """A task's figure's name."""
+    return f"{result['asked']['task']}-{result['asked']['size']}".replace("_", "-")
+
+
+def page() -> str:
+    """The whole page."""
+    words = [f"- {NAMES[arm]}: {WORDS[arm]}" for arm in (results() or [{"asked": {"signals": []}}])[0]["asked"]["signals"]]
+    return "\n".join([PREFACE, *words, "", *(line for result in results() for line in section(result))])
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/signals_report.py")
+    PAGE.write_text(page())
+    FIGURES.mkdir(exist_ok=True)
+    write_images({FIGURES / f"{slug(result)}.png": figure(result) for result in results()}, scale=1.5)
