@@ -6,6 +6,7 @@ With `--check` nothing is written, and the exit code says whether the page says 
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import plotly.graph_objects as go
@@ -64,17 +65,21 @@ def percent(value: float) -> str:
 
 def rows(result: dict[str, Any]) -> list[str]:
     """A task's table: a line an arm."""
-    told = ["| signal | held-out, each seed | gain [95%] | seen in training | facts kept | tokens | time a run |", "|---|---|---|---|---|---|---|"]
+    told = ["| signal | held-out, each seed | gain [95%] | seen in training | facts kept | tokens | time a run |", "|---" * 7 + "|"]
     for arm, runs in arms(result).items():
-        value, low, high = gain(result, runs)
+        value, low, high = (100 * number for number in gain(result, runs))
         clear = "**" if low > 0 or high < 0 else ""
         splits = {split: [run["answers"][split]["value"] for run in runs] for split in ("heldout", "train", "untouched")}
-        means = {split: percent(sum(values) / len(values)) for split, values in splits.items()}
-        tokens = sum(run["tokens"] for run in runs) / len(runs)
-        told.append(
-            f"| {NAMES[arm]} | {', '.join(map(percent, splits['heldout']))} | {clear}{100 * value:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]{clear} "
-            f"| {means['train']} | {means['untouched']} | {tokens / 1000:,.0f} thousand | {clock(sum(run['seconds'] for run in runs) / len(runs))} |"
-        )
+        columns = [
+            NAMES[arm],
+            ", ".join(map(percent, splits["heldout"])),
+            f"{clear}{value:+.0f} [{low:+.0f}, {high:+.0f}]{clear}",
+            percent(mean(splits["train"])),
+            percent(mean(splits["untouched"])),
+            f"{mean(run['tokens'] for run in runs) / 1000:,.0f} thousand",
+            clock(mean(run["seconds"] for run in runs)),
+        ]
+        told.append(f"| {' | '.join(columns)} |")
     return told
 
 
@@ -82,7 +87,8 @@ def searched(result: dict[str, Any]) -> list[str]:
     """What the base reaches with several answers to a question."""
     strategies = result["search"]["strategies"]
     sizes = [point["answers"] for point in strategies["majority"]]
-    told = [f"| the base, {result['search']['questions']} questions | {' | '.join(f'{size} answers' for size in sizes)} |"]
+    heads = [f"the base, {result['search']['questions']} questions", *(f"{size} answer{'s' if size > 1 else ''}" for size in sizes)]
+    told = [f"| {' | '.join(heads)} |"]
     told.append("|---" * (1 + len(sizes)) + "|")
     for strategy, points in strategies.items():
         if len(points) == len(sizes):
@@ -127,7 +133,9 @@ def figure(result: dict[str, Any]) -> go.Figure:
     }
     for words, (height, dash) in lines.items():
         drawn.add_trace(
-            go.Scatter(x=[names[0], names[-1]], y=[height, height], mode="lines", name=words, line={"color": INK, "dash": dash, "width": 1.5})
+            go.Scatter(
+                x=[names[0], names[-1]], y=[height, height], mode="lines", name=words, line={"color": INK, "dash": dash, "width": 1.5}
+            )
         )
     drawn.update_yaxes(title_text="held-out questions answered rightly, %", rangemode="tozero")
     drawn.update_xaxes(title_text="training signal")
@@ -142,8 +150,8 @@ itself, with as many updates and, where it samples, as many answers; each is the
 paired question by question with the base; its interval is a bootstrap's over seeds and over questions. In bold: an interval without 0.
 What the base reaches without further training, by spending tokens on many answers and a judge of steps, stands below.
 
-`python benchmarks/learning_signals.py` measures this page's numbers again, and `python benchmarks/signals_report.py` writes it from the JSON
-in `benchmarks/results/signals/`. What the signals do to the circuits inside is what `rlhub study signals` asks ([studies.md](studies.md)).
+`python benchmarks/learning_signals.py` measures this page's numbers again, and `python benchmarks/signals_report.py` writes it from the
+JSON in `benchmarks/results/signals/`. `rlhub study signals` asks what the signals do to the circuits inside ([studies.md](studies.md)).
 """
 
 
@@ -174,14 +182,20 @@ def slug(result: dict[str, Any]) -> str:
 
 
 def page() -> str:
-    """The whole page."""
-    words = [f"- {NAMES[arm]}: {WORDS[arm]}" for arm in (results() or [{"asked": {"signals": []}}])[0]["asked"]["signals"]]
-    return "\n".join([PREFACE, *words, "", *(line for result in results() for line in section(result))])
+    """The whole page; nothing before anything was measured."""
+    found = results()
+    if not found:
+        return ""
+    words = [f"- {NAMES[arm]}: {WORDS[arm]}" for arm in found[0]["asked"]["signals"]]
+    return "\n".join([PREFACE, *words, "", *(line for result in found for line in section(result))])
 
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/signals_report.py")
+        said = PAGE.read_text() if PAGE.exists() else ""
+        sys.exit(0 if said == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/signals_report.py")
+    if not results():
+        sys.exit(f"there is nothing in {RESULTS} yet: run python benchmarks/learning_signals.py first")
     PAGE.write_text(page())
     FIGURES.mkdir(exist_ok=True)
     write_images({FIGURES / f"{slug(result)}.png": figure(result) for result in results()}, scale=1.5)

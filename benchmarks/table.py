@@ -12,9 +12,9 @@ ROOT = Path(__file__).parent.parent
 WORDS = {
     "agents_dqn_updates": "DQN on CartPole, 4,600 updates of 64 rows, 256 x 256",
     "agents_ppo_cartpole": "PPO on CartPole, 100,000 steps of training",
-    "agents_ppo_cartpole_threshold": "PPO on CartPole until 100 episodes' mean is 475",
+    "agents_ppo_cartpole_threshold": "PPO on CartPole until the last episodes' mean is 475",
     "agents_ppo_lunarlander": "PPO on LunarLander, 100,000 steps of training",
-    "agents_ppo_lunarlander_threshold": "PPO on LunarLander until 100 episodes' mean is 200",
+    "agents_ppo_lunarlander_threshold": "PPO on LunarLander until the last episodes' mean is 200",
     "agents_sac_updates": "SAC on Pendulum, 1,900 updates of 256 rows, 256 x 256",
     "agents_td3_updates": "TD3 on Pendulum, 1,900 updates of 256 rows, 256 x 256",
     "agents_ten_seeds": "PPO on CartPole: ten seeds in one process",

@@ -1,0 +1,75 @@
+"""The page on what signals teach says what was measured, and its gains come from paired questions."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = 40
+
+
+@pytest.fixture(scope="module")
+def report():
+    spec = importlib.util.spec_from_file_location("signals_report", ROOT / "benchmarks/signals_report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def answers(right):
+    """So many of the held-out questions answered rightly, the first ones."""
+    each = "1" * right + "0" * (QUESTIONS - right)
+    return {split: {"value": right / QUESTIONS, "count": QUESTIONS, "each": each} for split in ("heldout", "train", "untouched")}
+
+
+@pytest.fixture
+def result():
+    def run(arm, seed, right):
+        return {"arm": arm, "seed": seed, "answers": answers(right), "tokens": 12_000, "seconds": 65.0}
+
+    points = [{"answers": count, "tokens": 25.0 * count, "right": {"value": 0.5}} for count in (1, 2)]
+    return {
+        "asked": {"task": "chain_sum", "size": "small", "model": "smollm2", "seeds": 2, "signals": ["sft", "grpo"]},
+        "prompt": "reasoning-gym:chain_sum",
+        "start": answers(0),
+        "base": answers(10),
+        "runs": [run("grpo", 0, 30), run("grpo", 1, 20), run("sft", 1, 10), run("sft", 0, 10)],
+        "failed": {"dpo-seed0": "UserError: no room"},
+        "search": {"questions": 8, "strategies": {"majority": points, "weighted-vote": points}},
+        "warmed": {"steps": [8, 16]},
+        "machine": {"gpu": None, "cpu": "a processor"},
+    }
+
+
+def test_the_page_holds_what_was_measured():
+    script = "benchmarks/signals_report.py"
+    done = subprocess.run([sys.executable, script, "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_gain_is_paired_question_by_question(report, result):
+    runs = report.arms(result)
+    assert report.gain(result, runs["sft"]) == (0.0, 0.0, 0.0)  # the same questions as the base: not even an interval
+    value, low, high = report.gain(result, runs["grpo"])
+    assert value == pytest.approx(0.375)
+    assert 0.0 < low < 0.25 < 0.5 < high < 0.8  # seeds differ by more than questions
+
+
+def test_a_gain_that_may_be_none_is_not_in_bold(report, result):
+    lines = report.rows(result)
+    assert "| SFT | 25%, 25% | +0 [+0, +0] | 25% | 25% | 12 thousand | 1:05 |" in lines
+    assert next(line for line in lines if "GRPO" in line).startswith("| GRPO | 75%, 50% | **+38 [")
+
+
+def test_a_section_tells_what_failed(report, result):
+    assert "`dpo-seed0` failed: UserError: no room" in report.section(result)
+
+
+def test_a_figure_has_each_seed_and_the_base(report, result):
+    drawn = json.loads(report.figure(result).to_json())["data"]
+    assert [trace["y"] for trace in drawn if trace.get("name") == "base"] == [[25.0, 25.0]]
+    assert [75.0, 50.0] in [trace["y"] for trace in drawn]
