@@ -7,6 +7,7 @@ import pytest
 
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
+from rlhub.language.model import load_tokenizer, model_source
 from rlhub.language.task import load_task
 from rlhub.studies.signals import SIGNALS, SIZES, TASKS, Signals
 from rlhub.studies.study import run_study
@@ -53,6 +54,28 @@ def whole(tmp_path_factory, task):
 @pytest.fixture(scope="module")
 def report(whole):
     return json.loads((whole / "report.json").read_text())
+
+
+@pytest.mark.parametrize(("fields", "room"), [({}, 64), ({"task": "number_sorting"}, 160), ({"max_new_tokens": 24}, 24)])
+def test_all_that_answers_has_room_for_the_answer(fields, room):
+    study = Signals(size="full", **fields)
+    arms = study.plan.arms
+    assert study.plan.new_tokens == study.question.new_tokens == room
+    assert {arms[arm]["max_new_tokens"] for arm in ("process-reward", "ppo", "rloo", "grpo", "process", "r1")} == {room}
+    assert arms["constitutional"]["max_new_tokens"] == 64
+    assert "max_new_tokens" not in arms["sft"]
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "spell_backward", "number_sorting"])
+def test_worked_answers_of_the_named_tasks_have_room(task):
+    tokenizer = load_tokenizer("smollm2", model_source("smollm2"))
+    longest = max(len(tokenizer(example.answer)["input_ids"]) for example in load_task(TASKS[task]).split("train")[:200])
+    assert longest < Signals(task=task).room
+
+
+def test_no_room_at_all_is_refused():
+    with pytest.raises(UserError, match="max_new_tokens is 0; it must be at least 1"):
+        Signals(max_new_tokens=0)
 
 
 def test_every_arm_begins_from_the_warmed_up_model(whole):
