@@ -16,12 +16,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from agents_time import shares_of, trained
+from agents_time import arithmetic_of, shares_of, trained
 from harness import compare
 
 from rlhub.agents.dqn import DQN
@@ -257,7 +258,13 @@ def updates() -> None:
             peer="stable-baselines3",
             work=(1900, "updates"),
             target=2,
-            facts={"env": "Pendulum-v1", "hidden": [256, 256], "batch": 256, "updates a step": 1},
+            facts={
+                "env": "Pendulum-v1",
+                "hidden": [256, 256],
+                "batch": 256,
+                "updates a step": 1,
+                "arithmetic": partial(arithmetic_of, system(**fields | {"steps": 300}), 200),
+            },
         )
     zoo = {"train_freq": 256, "gradient_steps": 128, "target_update_interval": 10, "learning_rate": 2.3e-3, "batch_size": 64}
     compare(
@@ -273,7 +280,14 @@ def updates() -> None:
         peer="stable-baselines3",
         work=(128 * 36, "updates"),
         target=2,
-        facts={"env": "CartPole-v1", "hidden": [256, 256], "batch": 64, "environments": 1, "steps an update": 2},
+        facts={
+            "env": "CartPole-v1",
+            "hidden": [256, 256],
+            "batch": 64,
+            "environments": 1,
+            "steps an update": 2,
+            "arithmetic": partial(arithmetic_of, DQN(steps=2048, warmup=1024), 128 * 4),
+        },
     )
 
 

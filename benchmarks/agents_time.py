@@ -1,4 +1,4 @@
-"""Where a PPO training's time goes, and how far it is from what its arithmetic alone would take."""
+"""Where a training's time goes, and how far it is from what its arithmetic alone would take."""
 
 import tempfile
 import time
@@ -46,6 +46,23 @@ def shares_of(system: PPO) -> dict[str, float]:
         "floating-point operations a step": flops,
         "operations a second of a large product": matmul,
         "times slower than the arithmetic": matmul / flops / rate,
+    }
+
+
+def arithmetic_of(system: Any, updates: int) -> dict[str, float]:
+    """What an off-policy algorithm's updates would take if their matrix products ran at the rate of large ones and all else took no time.
+
+    Args:
+        system: what is trained.
+        updates: how many that training takes.
+    """
+    with FlopCounterMode(display=False) as counter:
+        trained(system)
+    flops, rate = counter.get_total_flops() / updates, matmul_rate()
+    return {
+        "floating-point operations an update": flops,
+        "operations a second of a large product": rate,
+        "milliseconds an update of the arithmetic alone": 1000 * flops / rate,
     }
 
 
