@@ -1,6 +1,6 @@
 """What breaks when a detail is left out: each algorithm as it is, and without three of its details, several seeds each.
 
-    python benchmarks/agents_ablations.py              # what has no JSON yet; ppo for one algorithm
+    python benchmarks/agents_ablations.py              # every case that has no score yet; ppo for one algorithm; goes on after a kill
     python benchmarks/agents_report.py                 # puts the tables into docs/agents/
 
 A detail is left out by a setting where there is one, and else by putting something in place of a function for the time of the training.
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -34,6 +35,7 @@ from rlhub.agents.sac import SAC
 from rlhub.agents.td3 import TD3
 from rlhub.agents.trpo import TRPO
 from rlhub.agents.vpg import VPG
+from rlhub.core.files import read_json
 from rlhub.core.progress import use_plain_lines
 
 ABLATIONS = RESULTS / "ablations"
@@ -154,6 +156,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="the line search", patch=full_steps),
             Without(detail="the natural gradient (the plain one, as long a step in KL)", patch=plain_gradient),
             Without(detail="damping", fields=(("damping", 0.0),)),
+            Without(detail="a well-fitted value function (ten steps of fitting in place of 320)", fields=(("value_updates", 10),)),
+            Without(detail="the constraint (a KL of 1 in place of 0.02)", fields=(("kl", 1.0),)),
         ],
     ),
     "ppo": (
@@ -163,6 +167,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="standardised advantages", fields=(("normalise_advantages", False),)),
             Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
             Without(detail="the mask on rows in which an episode begins anew", patch=beginnings_as_transitions),
+            Without(detail="observations brought to one scale", fields=(("normalise_observations", False),)),
+            Without(detail="advantages over many steps (one step of temporal difference)", fields=(("decay", 0.0),)),
         ],
     ),
     "dqn": (
@@ -197,6 +203,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
             Without(detail="noise on actions", fields=(("exploration", 0.0),)),
             Without(detail="steps at random to begin with", fields=(("warmup", 1),)),
+            Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
+            Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
         ],
     ),
     "td3": (
@@ -205,6 +213,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="the actor's delay", fields=(("delay", 1),)),
             Without(detail="noise on target actions", fields=(("blur", 0.0),)),
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
+            Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
+            Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
         ],
     ),
     "sac": (
@@ -213,6 +223,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="the learnt temperature (it stays 1)", fields=(("temperature", 1.0),)),
             Without(detail="tanh's correction of the density", patch=uncorrected_density),
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
+            Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
+            Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
         ],
     ),
 }
@@ -230,22 +242,32 @@ def scores(system: Any, seeds: int, episodes: int) -> list[float]:
     return found
 
 
-def measured(name: str, seeds: int, episodes: int) -> dict[str, Any]:
-    """An algorithm as it is, and without each detail."""
+def measured(name: str, path: Path, seeds: int, episodes: int) -> None:
+    """Write an algorithm's scores as it is, and without each detail; those that were measured with these settings stay."""
     system, details = CASES[name]
+    settings = json.loads(json.dumps(settings_of(system)))
+    before = read_json(path) if path.exists() else {}
+    known = {case["detail"]: case for case in before.get("cases", [])} if before.get("settings") == settings else {}
     cases = []
     for without in [Without(detail="nothing left out"), *details]:
-        changed = replace(system, **dict(without.fields))
-        with without.patch():
-            values = scores(changed, seeds, episodes)
-        cases.append({"detail": without.detail, "fields": dict(without.fields), "scores": values})
-        print(f"{name} without {without.detail}: {[round(value) for value in values]}", flush=True)
-    return {"algorithm": name, "settings": settings_of(system), "episodes": episodes, "cases": cases, **machine()}
+        changed = json.loads(json.dumps(dict(without.fields)))
+        case = known.get(without.detail, {})
+        if case.get("fields") != changed:
+            with without.patch():
+                case = {
+                    "detail": without.detail,
+                    "fields": changed,
+                    "scores": scores(replace(system, **dict(without.fields)), seeds, episodes),
+                }
+            print(f"{name} without {without.detail}: {[round(value) for value in case['scores']]}", flush=True)
+        cases.append(case)
+        left = [known[one.detail] for one in details[len(cases) - 1 :] if one.detail in known]
+        told = {"algorithm": name, "settings": settings, "episodes": episodes, "cases": [*cases, *left], **machine()}
+        path.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     use_plain_lines(True)
     ABLATIONS.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or [name for name in CASES if not (ABLATIONS / f"{name}.json").exists()]:
-        result = measured(name, seeds=5, episodes=50)
-        (ABLATIONS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    for name in sys.argv[1:] or CASES:
+        measured(name, ABLATIONS / f"{name}.json", seeds=5, episodes=50)
