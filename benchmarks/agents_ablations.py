@@ -176,6 +176,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         [
             Without(detail="the target network (it follows at once)", fields=(("target_every", 1),)),
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
+            Without(detail="a memory of more than what was just done (256 transitions)", fields=(("capacity", 256),)),
+            Without(detail="five steps of rewards (one)", fields=(("n_step", 1),)),
             Without(detail="exploration that falls slowly (greedy from the start)", fields=(("epsilon", 0.0), ("exploration", 1e-6))),
         ],
     ),

@@ -164,16 +164,21 @@ def table(algorithm: str) -> str:
     seeds = len(told["cases"][0]["scores"])
     lines = [
         f"{env}, {steps:,} steps, {seeds} seeds: interquartile mean of the agents' returns over {told['episodes']} episodes, its 95% "
-        "interval, and every seed's.",
+        "interval, and every seed's. A detail *breaks* it where its interval lies below the whole's mean, and its mean below the whole's "
+        "interval.",
         "",
         "| without | return [95%] | seeds |",
         "|---|---|---|",
     ]
+    broken: dict[bool, list[str]] = {True: [], False: []}
+    whole = spread(told["cases"][0]["scores"], algorithm, told["cases"][0]["detail"])
     for case in told["cases"]:
         value, low, high = spread(case["scores"], algorithm, case["detail"])
         each = ", ".join(f"{one:.0f}" for one in case["scores"])
         lines.append(f"| {case['detail']} | **{value:.0f}** [{low:.0f}, {high:.0f}] | {each} |")
-    return "\n".join(lines)
+        broken[value < whole[1] and high < whole[0]].append(case["detail"].partition(" (")[0])
+    verdicts = {"Breaks it": broken[True], "Does it no clear harm here": broken[False][1:]}
+    return "\n".join([*lines, "", "  \n".join(f"{words}: {'; '.join(details)}." for words, details in verdicts.items() if details)])
 
 
 def with_ablations(algorithm: str) -> str:
