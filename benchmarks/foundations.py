@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,42 +189,14 @@ def first_call(call: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if "REFERENCE" in os.environ:
-        peer = "reference"
-        bandits, cliff, bias = (
-            reference(chapter, file)
-            for chapter, file in (("chapter02", "ten_armed_testbed"), ("chapter06", "cliff_walking"), ("chapter06", "maximization_bias"))
-        )
-        beside(
-            "foundations_bandits",
-            lambda: bandits_ours(50),
-            lambda: bandits_theirs(bandits, 50),
-            peer=peer,
-            target=30,
-            first="bandits_ours(2)",
-            figure="2.2",
-            runs=50,
-        )
-        beside(
-            "foundations_cliff",
-            lambda: cliff_ours(6),
-            lambda: cliff_theirs(cliff, 6),
-            peer=peer,
-            target=30,
-            first="cliff_ours(2)",
-            figure="6.4",
-            runs=6,
-        )
-        beside(
-            "foundations_bias",
-            lambda: bias_ours(100),
-            lambda: bias_theirs(bias, 100),
-            peer=peer,
-            target=30,
-            first="bias_ours(2)",
-            figure="6.5",
-            runs=100,
-        )
+    figures = {
+        "foundations_bandits": ("2.2", 50, "bandits_ours", bandits_theirs, ("chapter02", "ten_armed_testbed")),
+        "foundations_cliff": ("6.4", 6, "cliff_ours", cliff_theirs, ("chapter06", "cliff_walking")),
+        "foundations_bias": ("6.5", 100, "bias_ours", bias_theirs, ("chapter06", "maximization_bias")),
+    }
+    for name, (figure, runs, ours, theirs, module) in figures.items() if "REFERENCE" in os.environ else ():
+        sides = partial(globals()[ours], runs), partial(theirs, reference(*module), runs)
+        beside(name, *sides, peer="reference", target=30, first=f"{ours}(2)", figure=figure, runs=runs)
     beside(
         "foundations_testbed",
         testbed_ours,

@@ -10,7 +10,7 @@ from rlhub.foundations.exact_planning import finite_horizon_values
 from rlhub.foundations.exhibit import exhibits
 from rlhub.foundations.exploration import worth
 from rlhub.foundations.small_mdps import random_mdp, river_swim
-from rlhub.foundations.switching import alternating, best_worths, exploring_worth, switched_q_learning, windowed_posterior_sampling
+from rlhub.foundations.switching import alternating, best_worths, switched_q_learning, windowed_posterior_sampling
 
 THEORY = exhibits("rlhub.foundations.theory")
 SHARED = {"horizon": 8, "start": 0, "seed": 0, "run": 0}
@@ -57,10 +57,10 @@ def test_exploring_costs_its_share():
     mdp = river_swim()
     transitions, rewards = mdp.transitions, mdp.rewards
     values = finite_horizon_values(mdp, 8)
-    assert exploring_worth(transitions, rewards, values, 0.0, 0) == pytest.approx(worth(transitions, rewards, values, 0))
+    assert worth(transitions, rewards, values, 0) == pytest.approx(values[0, 0].max())
     even = np.full((6, 2), 0.5)
     random = (even * finite_horizon_values(mdp, 8, even)[0]).sum(1)[0]
-    assert exploring_worth(transitions, rewards, values, 1.0, 0) == pytest.approx(random)
+    assert worth(transitions, rewards, values, 0, 1.0) == pytest.approx(random)
 
 
 def test_what_cannot_be_played_is_refused():

@@ -64,16 +64,23 @@ def worth(
     rewards: Float[np.ndarray, "states actions"],
     action_values: Float[np.ndarray, "horizon states actions"],
     start: int,
+    epsilon: float = 0.0,
 ) -> float:
-    """What acting greedily on these values earns in an episode of the true MDP."""
-    horizon, states, _ = action_values.shape
+    """What acting epsilon-greedily on these values earns in an episode of the true MDP."""
+    horizon, states, actions = action_values.shape
     values, after = np.zeros(states), np.zeros(states)
     for stage in range(horizon - 1, -1, -1):
         for state in range(states):
-            action = action_values[stage, state].argmax()
-            values[state] = rewards[state, action]
-            for reached in range(states):
-                values[state] += transitions[state, action, reached] * after[reached]
+            greedy = action_values[stage, state].argmax()
+            values[state] = 0.0
+            for action in range(actions):
+                chance = epsilon / actions + (1 - epsilon if action == greedy else 0.0)
+                if chance == 0:
+                    continue
+                earned = rewards[state, action]
+                for reached in range(states):
+                    earned += transitions[state, action, reached] * after[reached]
+                values[state] += chance * earned
         after[:] = values
     return after[start]
 

@@ -118,7 +118,7 @@ def switched_q_learning(
         values[stage] = horizon - stage
     for episode in range(len(phases)):
         true = dynamics[phases[episode]]
-        regret[episode] = best[phases[episode]] - exploring_worth(true, rewards, values, epsilon, start)
+        regret[episode] = best[phases[episode]] - worth(true, rewards, values, start, epsilon)
         state = start
         for stage in range(horizon):
             action = np.random.randint(actions) if np.random.random() < epsilon else values[stage, state].argmax()
@@ -129,30 +129,6 @@ def switched_q_learning(
             values[stage, state, action] += alpha * (rewards[state, action] + ahead - values[stage, state, action])
             state = reached
     return regret
-
-
-@compiled
-def exploring_worth(
-    transitions: Float[np.ndarray, "states actions states"],
-    rewards: Float[np.ndarray, "states actions"],
-    action_values: Float[np.ndarray, "horizon states actions"],
-    epsilon: float,
-    start: int,
-) -> float:
-    """What acting epsilon-greedily on these values earns in an episode."""
-    horizon, states, actions = action_values.shape
-    values, after = np.zeros(states), np.zeros(states)
-    for stage in range(horizon - 1, -1, -1):
-        for state in range(states):
-            greedy = action_values[stage, state].argmax()
-            values[state] = 0.0
-            for action in range(actions):
-                earned = rewards[state, action]
-                for reached in range(states):
-                    earned += transitions[state, action, reached] * after[reached]
-                values[state] += (epsilon / actions + (1 - epsilon if action == greedy else 0.0)) * earned
-        after[:] = values
-    return after[start]
 
 
 def alternating(mdp: MDP, episodes: int, every: int) -> tuple[Float[np.ndarray, "2 states actions states"], Int[np.ndarray, " episodes"]]:
