@@ -210,3 +210,25 @@ def test_a_wrong_answer_needs_a_second_answer():
         task.preference(task.examples("train"))
     with pytest.raises(UserError, match="has no answer"):
         task.preference([Example("r", None)])
+
+
+def test_only_full_credit_counts_as_right():
+    own, right = (load_task("reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2", reward=reward) for reward in ("task", "right"))
+    example = own.split("train")[0]
+    bare = example.columns["solution"]
+    given = [example.answer, example.answer.replace(f"<answer>{bare}", f"<answer>1{bare}"), f"It is {bare}, I think.", "<answer></answer>"]
+    columns = columns_of([example] * len(given))
+    scores = own.score([example.prompt] * len(given), given, **columns)
+    assert scores[0] == 1 > scores[1] > scores[2] > scores[3] == 0
+    assert right.score([example.prompt] * len(given), given, **columns) == [1, 0, 0, 0]
+    assert right.measure([example.prompt], [given[1]], **columns_of([example]))["score"] == [scores[1]]
+
+
+def test_full_credit_weighs_as_it_is_told_and_applies_where_the_task_does(tmp_path):
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"prompt": "2 + 2 =", "answer": "4"}\n{"prompt": "Say something.", "answer": null}\n')
+    task = load_task(str(path), reward="2*right")
+    examples = task.split("train")
+    prompts = [example.prompt for example in examples]
+    assert task.score(prompts, ["4", "4"], **columns_of(examples)) == [2, None]
+    assert task.right(examples, ["4", "4"]) == [True, False]

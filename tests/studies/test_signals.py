@@ -83,6 +83,11 @@ def test_every_arm_begins_from_the_warmed_up_model(whole):
         assert Run.open(whole / f"{arm}-seed0").config["fields"][field] == str(whole / "warm-up")
 
 
+def test_answers_are_rewarded_for_being_right_and_the_control_by_a_coin(whole):
+    for arm, reward in {"process": "right", "random": "random"}.items():
+        assert Run.open(whole / f"{arm}-seed0").config["fields"]["reward"] == reward
+
+
 def test_process_rewards_come_from_the_judge_that_the_study_trains(whole):
     assert Run.open(whole / "process-seed0").config["fields"]["process_reward"] == str(whole / "process-reward")
     assert Run.open(whole / "process-reward").status == "finished"

@@ -31,7 +31,7 @@ class R1:
         everything_reward: of the last reinforcement, as in `reward-model:RUN`; by default as of the others, or where `everything` names a
             task, that task's own.
         student: a smaller model to be taught in the end; none by default.
-        reward: of the reinforcement: the task's own score, the form, and the language of the thought.
+        reward: of the reinforcement: whether the answer is right, the form, and the language of the thought.
         cold_steps: optimisation steps of the cold start.
         rl_steps: roll-outs of each reinforcement.
         collect_steps: batches of prompts that are sampled.
@@ -53,7 +53,7 @@ class R1:
     everything: str = ""
     everything_reward: str = ""
     student: str = ""
-    reward: str = "task+0.2*format+0.1*language"
+    reward: str = "right+0.2*format+0.1*language"
     cold_steps: int = 40
     rl_steps: int = 50
     collect_steps: int = 8

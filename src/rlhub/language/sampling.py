@@ -28,8 +28,8 @@ class Sampling(FineTuning):
     Completions are drawn from the whole tempered distribution: with top-p or top-k the ratio's mean would be the mass that was kept, not 1.
 
     Attributes:
-        reward: the task's own (`task`), a coin's (`random`, the control that holds no information), `format`, `language`,
-            `reward-model:RUN`, or `path.py:function`; or several, as in `task+0.2*format`.
+        reward: the task's own (`task`), only its full credit (`right`), a coin's (`random`, the control that holds no information),
+            `format`, `language`, `reward-model:RUN`, or `path.py:function`; or several, as in `right+0.2*format`.
         prompts: prompts in one step.
         group: completions per prompt.
         max_new_tokens: longest completion, in tokens.

@@ -119,9 +119,7 @@ class Task:
         prompts = [example.prompt for example in examples]
         columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": self.seed}
         spoken = as_messages(prompts, completions)
-        given = [call_reward(reward, prompts, spoken, **columns) for reward, _ in self.rewards]
-        applying = [[value for value in values if value is not None] for values in zip(*given, strict=True)]
-        return [bool(values) and min(values) >= 1 for values in applying]
+        return [bool(value) for value in full_credit([reward for reward, _ in self.rewards])(prompts, spoken, **columns)]
 
     def measure(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> dict[str, list[float | None]]:
         """Each measure's value for each completion (arguments as for `score`)."""
@@ -200,8 +198,8 @@ def load_task(
             `PATH.jsonl` or `datasets:NAME_OR_FOLDER` with the options `prompt` and `answer` (columns), `test` (a second file) or `config`,
             `split` and `test` (of the data set).
         seed: of examples that are made, and of wrong answers.
-        reward: the task's own reward ("task"), a reward's name, `path.py:function`, or several of these, in a list or joined by `+`; each
-            may have a weight before it, as in `task+0.5*contains_answer`.
+        reward: the task's own reward ("task"), only its full credit ("right"), a reward's name, `path.py:function`, or several of these, in
+            a list or joined by `+`; each may have a weight before it, as in `task+0.5*contains_answer`.
         prompt_column: the column of a file or data set that holds prompts.
         answer_column: the column that holds answers.
 
@@ -250,15 +248,34 @@ def with_rewards(task: Task, specs: Sequence[str]) -> Task:
     for spec in specs:
         weight, star, name = spec.partition("*")
         try:
-            chosen = (name, float(weight)) if star else (spec, 1.0)
+            chosen, share = (name, float(weight)) if star else (spec, 1.0)
         except ValueError as error:
             raise UserError(f"the reward {spec!r} has {weight!r} for its weight, which is not a number") from error
-        rewards += (
-            [(own, chosen[1] * share) for own, share in task.rewards] if chosen[0] == "task" else [(load_reward(chosen[0]), chosen[1])]
-        )
+        match chosen:
+            case "task":
+                rewards += [(own, share * its) for own, its in task.rewards]
+            case "right":
+                rewards.append((full_credit([own for own, _ in task.rewards]), share))
+            case _:
+                rewards.append((load_reward(chosen), share))
     used = {reward for reward, _ in rewards}
     measures = {getattr(own, "__name__", "task"): own for own, _ in task.rewards if own not in used} | dict(task.measures)
     return Task(name=task.name, splits=task.splits, rewards=rewards, measures=measures, seed=task.seed)
+
+
+def full_credit(rewards: Sequence[Reward]) -> Reward:
+    """The reward of 1 where each of these that applies is full, that is at least 1, else 0; None where none applies.
+
+    Part of the credit for a part of the answer misleads a comparison within a group: where all are wrong, whoever earned a crumb stands as
+    far above the others as a right answer does among wrong ones.
+    """
+
+    def right(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+        given = [call_reward(reward, prompts, completions, **columns) for reward in rewards]
+        applying = [[value for value in values if value is not None] for values in zip(*given, strict=True)]
+        return [float(min(values) >= 1) if values else None for values in applying]
+
+    return right
 
 
 def facts_task(name: str, relations: Sequence[str], *, seed: int, chat: bool = False) -> Task:

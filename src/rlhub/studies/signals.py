@@ -142,7 +142,7 @@ class Signals(Study):
         return TaskQuestion(self.spec, asked=asked, untouched=self.plan.untouched, new_tokens=self.plan.new_tokens, constitution=principles)
 
     def system(self, arm: str, measuring: Measuring) -> Any:
-        """The system that trains an arm."""
+        """The system that trains an arm; rewards are for right answers alone, since a part of the credit misleads small groups."""
         fields: dict[str, Any] = {"model": measuring.base.source, **self.plan.arms["grpo" if arm == CONTROL else arm]}
         match arm:
             case "sft":
@@ -150,16 +150,16 @@ class Signals(Study):
             case "dpo":
                 return DPO(task=str(measuring.preferences_file), **fields)
             case "ppo":
-                return PPORLHF(task=self.spec, **fields)
+                return PPORLHF(task=self.spec, reward="right", **fields)
             case "rloo":
-                return RLOO(task=self.spec, **fields)
+                return RLOO(task=self.spec, reward="right", **fields)
             case "process":
-                return GRPO(task=self.spec, process_reward=str(measuring.store.folder / JUDGE), **fields)
+                return GRPO(task=self.spec, reward="right", process_reward=str(measuring.store.folder / JUDGE), **fields)
             case "r1":
                 return R1(task=self.spec, **fields)
             case "constitutional":
                 return Constitutional(constitution=self.constitution, **fields)
-        return GRPO(task=self.spec, reward="random" if arm == CONTROL else "task", **fields)
+        return GRPO(task=self.spec, reward="random" if arm == CONTROL else "right", **fields)
 
     def last_step(self, arm: str) -> int:
         """The step at which an arm ends; of those that go through stages, the last stage's number."""
