@@ -37,8 +37,7 @@ def learnt(cell: Cell) -> dict[str, Any]:
     seeds: list[dict[str, Any]] = []
     seconds = 0.0
     for first, count in bouts(cell.system, cell.seeds):
-        name = f"{cell.name.replace('/', '-')}-{first}-{fingerprint(cell)}"
-        run = rlhub.train(cell.system, seed=first, seeds=count, runs=RUNS, name=name)
+        run = rlhub.train(cell.system, seed=first, seeds=count, runs=RUNS, name=run_name(cell, first))
         took = seconds_of(run)
         seconds += took
         points = curve(read_metrics(run.folder))
@@ -56,7 +55,6 @@ def learnt(cell: Cell) -> dict[str, Any]:
                     "curve": [[point["step"], round(point["by_seed"][place], 3)] for point in points],
                 }
             )
-        shutil.rmtree(run.folder)
     return {
         "name": cell.name,
         "env": cell.system.env,
@@ -71,6 +69,11 @@ def learnt(cell: Cell) -> dict[str, Any]:
         "source": cell.source,
         **machine(),
     }
+
+
+def run_name(cell: Cell, first: int) -> str:
+    """What the training that begins with a seed is called, so that it is found again after a kill."""
+    return f"{cell.name.replace('/', '-')}-{first}-{fingerprint(cell)}"
 
 
 def bouts(system: Any, seeds: int) -> list[tuple[int, int]]:
@@ -133,6 +136,8 @@ if __name__ == "__main__":
         path = LEARNING / f"{cell.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
+        for first, _ in bouts(cell.system, cell.seeds):
+            shutil.rmtree(RUNS / run_name(cell, first), ignore_errors=True)
         scores = torch.tensor([seed["score"] for seed in result["seeds"]])
         print(
             f"[{place + 1}/{len(cells)}] {cell.name}: {scores.median():.1f} ({scores.min():.1f} to {scores.max():.1f}), "

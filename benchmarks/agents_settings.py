@@ -106,7 +106,7 @@ CELLS = [
     zoo("SAC", PENDULUM, -157, 20_000),
     zoo("VPG", LANDER, 155.8, 200_000, like="A2C"),
     zoo("A2C", LANDER, 155.8, 200_000),
-    zoo("A3C", LANDER, 155.8, 200_000, like="A2C"),
+    zoo("A3C", LANDER, 155.8, 200_000, like="A2C", why="each gradient is of 50 rows of one environment"),
     zoo("TRPO", LANDER, 133.2, 200_000),
     zoo("PPO", LANDER, 242.1, 1_000_000, seeds=10),
     zoo("DQN", LANDER, 154.4, 100_000),
