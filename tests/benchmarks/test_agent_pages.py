@@ -1,5 +1,6 @@
 """The pages on agents: their lines are the code's, and their numbers those that were measured."""
 
+import json
 import re
 import subprocess
 import sys
@@ -26,3 +27,20 @@ def test_there_is_a_page_for_each_algorithm():
 def test_the_pages_hold_what_was_measured():
     done = subprocess.run([sys.executable, "benchmarks/agents_report.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_detail_breaks_an_algorithm_only_where_the_intervals_say_so(script, monkeypatch, tmp_path):
+    report = script("agents_report")
+    monkeypatch.setattr(report, "ABLATIONS", tmp_path)
+    planted = {
+        "nothing left out": [500.0, 499.0, 500.0, 500.0, 498.0],
+        "the first (at once)": [9.0, 10.0, 9.0, 11.0, 9.0],
+        "the second": [500.0, 500.0, 500.0, 90.0, 500.0],
+        "the third": [480.0, 470.0, 470.0, 480.0, 490.0],
+    }
+    cases = [{"detail": detail, "scores": scores} for detail, scores in planted.items()]
+    told = {"algorithm": "dqn", "settings": {"env": "CartPole-v1", "steps": 9}, "episodes": 5, "cases": cases}
+    (tmp_path / "dqn.json").write_text(json.dumps(told))
+    lines = report.table("dqn").splitlines()
+    assert lines[-2:] == ["Breaks it: the first; the third.  ", "Does it no clear harm here: the second."]
+    assert "| the first (at once) | **9** [9, 11] | 9, 10, 9, 11, 9 |" in lines

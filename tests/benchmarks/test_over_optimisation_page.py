@@ -1,6 +1,5 @@
 """The page on over-optimisation says what was measured, and its lines come from their seeds."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +15,8 @@ def test_the_page_holds_what_was_measured():
     assert done.returncode == 0, done.stderr
 
 
-def test_planted_laws_come_out_in_the_table():
-    spec = importlib.util.spec_from_file_location("over_optimisation_report", ROOT / "benchmarks/over_optimisation_report.py")
-    report = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(report)
+def test_planted_laws_come_out_in_the_table(script):
+    report = script("over_optimisation_report")
     kls = [0.25 * step for step in range(40)]
 
     def seed(start):

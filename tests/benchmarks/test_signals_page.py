@@ -1,6 +1,5 @@
 """The page on what signals teach says what was measured, and its gains come from paired questions."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,11 +12,8 @@ QUESTIONS = 40
 
 
 @pytest.fixture(scope="module")
-def report():
-    spec = importlib.util.spec_from_file_location("signals_report", ROOT / "benchmarks/signals_report.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def report(script):
+    return script("signals_report")
 
 
 def answers(right):
