@@ -8,6 +8,7 @@ gradients are written where the optimiser reads them, and nothing is computed th
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Shaped
@@ -40,6 +41,44 @@ ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
 }
 
 
+@dataclass(frozen=True)
+class Layers:
+    """What a pass needs of a perceptron, looked up once: finding a module's attributes takes as long as a small product.
+
+    Attributes:
+        products: its linear layers.
+        weights, biases: theirs.
+        elementwise: the activations between them.
+        stacked: whether it is several networks side by side.
+    """
+
+    products: tuple[Any, ...]
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    elementwise: tuple[Elementwise, ...]
+    stacked: bool
+
+    @classmethod
+    def of(cls, network: nn.Module) -> "Layers":
+        """Those of a network, whose parameters stay the ones it has."""
+        found = _LAYERS.get(network)
+        if found is None:
+            assert isinstance(network, nn.Sequential)  # noqa: S101 (what `mlp` makes)
+            modules: list[Any] = list(network)
+            products = tuple(modules[::2])
+            found = _LAYERS[network] = cls(
+                products=products,
+                weights=tuple(layer.weight for layer in products),
+                biases=tuple(layer.bias for layer in products),
+                elementwise=tuple(ELEMENTWISE[type(module)] for module in modules[1::2]),
+                stacked=products[0].weight.ndim == 3,
+            )
+        return found
+
+
+_LAYERS: WeakKeyDictionary[nn.Module, Layers] = WeakKeyDictionary()
+
+
 class Pass:
     """A pass through a perceptron (`networks.mlp`, or several stacked), kept so that slopes can be sent back through it.
 
@@ -55,27 +94,24 @@ class Pass:
             x: its input; that of stacked networks is [networks, batch, inputs].
             every: leave out all but each so many of the stacked networks; then their parameters can't be written to.
         """
-        assert isinstance(network, nn.Sequential)  # noqa: S101 (what `mlp` makes)
-        layers: list[Any] = list(network)
-        self._precision = torch.get_float32_matmul_precision()
-        self._products, self._shape = layers[::2], x.shape
-        self._weights = [layer.weight[::every] if every > 1 else layer.weight for layer in self._products]
-        biases = [layer.bias[::every] if every > 1 else layer.bias for layer in self._products]
-        self._elementwise = [ELEMENTWISE[type(layer)] for layer in layers[1::2]]
-        stacked = layers[0].weight.ndim == 3
-        multiply = torch.baddbmm if stacked else torch.addmm
-        x = x if stacked else x.flatten(0, -2)
+        self._layers = layers = Layers.of(network)
+        self._precision, self._shape = torch.get_float32_matmul_precision(), x.shape
+        self._rounds = self._precision != "highest"
+        self._weights, biases = layers.weights, layers.biases
+        if every > 1:
+            self._weights, biases = (tuple(part[::every] for part in parts) for parts in (layers.weights, layers.biases))
+        x = x if layers.stacked else x.flatten(0, -2)
         self._inputs, self._kept = [x], []
         for place, (weight, bias) in enumerate(zip(self._weights, biases, strict=True)):
             self._round(weight, x)
-            x = multiply(bias[:, None] if stacked else bias, x, weight.mT)
-            if place < len(self._elementwise):
-                kind = self._elementwise[place]
+            x = torch.baddbmm(bias[:, None], x, weight.mT) if layers.stacked else nn.functional.linear(x, weight, bias)
+            if place < len(layers.elementwise):
+                kind = layers.elementwise[place]
                 before, x = x, kind.forward(x)
                 self._kept.append(before if kind.reads_input else x)
                 self._inputs.append(x)
-        torch.set_float32_matmul_precision(self._precision)
-        self.output: Float[Tensor, "... outputs"] = x if stacked else x.unflatten(0, self._shape[:-1])
+        self._round_as_before()
+        self.output: Float[Tensor, "... outputs"] = x if layers.stacked else x.view(*self._shape[:-1], -1)
 
     def back(self, slope: Float[Tensor, "... outputs"]) -> None:
         """Write the slopes of a scalar by the parameters into their `grad`, over what is there; `slope` is that by the output. Once."""
@@ -86,25 +122,37 @@ class Pass:
         return self._send(slope, parameters=parameters, inputs=True).view(self._shape)
 
     def _send(self, slope: Float[Tensor, "... outputs"], *, parameters: bool, inputs: bool) -> Tensor:
-        if self._weights[0].ndim == 2:
+        multiply = torch.bmm if self._layers.stacked else torch.mm
+        if not self._layers.stacked:
             slope = slope.flatten(0, -2)
-        for place in reversed(range(len(self._products))):
-            layer, weight = self._products[place], self._weights[place]
+        for place in reversed(range(len(self._weights))):
+            layer, weight = self._layers.products[place], self._weights[place]
             self._round(weight, slope)
+            outputs, thin = weight.shape[-2], weight.shape[-1] < THIN
+            # Products with a thin right side take three times as long as with a thin left one, or with one that is laid out by columns; and
+            # those of a single column with a row, which only multiply, twice as long as multiplying.
             if parameters:
-                torch.matmul(slope.mT, self._inputs[place], out=layer.weight.grad)
+                if thin:
+                    layer.weight.grad.copy_(multiply(self._inputs[place].mT, slope).mT)
+                else:
+                    multiply(slope.mT, self._inputs[place], out=layer.weight.grad)
                 torch.sum(slope, -2, out=layer.bias.grad)
             if place or inputs:
-                slope = slope @ weight
+                slope = slope * weight if outputs == 1 else multiply(slope, weight.mT.contiguous().mT if thin else weight)
             if place:
-                self._elementwise[place - 1].back(slope, self._kept[place - 1])
-        torch.set_float32_matmul_precision(self._precision)
+                self._layers.elementwise[place - 1].back(slope, self._kept[place - 1])
+        self._round_as_before()
         return slope
 
     def _round(self, weight: Tensor, rows: Float[Tensor, "... rows numbers"]) -> None:
         """Where products' factors are rounded to bfloat16, leave thin ones whole: rounding them takes longer than multiplying."""
-        thin = min(rows.shape[-2], *weight.shape[-2:]) < THIN
-        torch.set_float32_matmul_precision("highest" if thin else self._precision)
+        if self._rounds:
+            thin = min(rows.shape[-2], *weight.shape[-2:]) < THIN
+            torch.set_float32_matmul_precision("highest" if thin else self._precision)
+
+    def _round_as_before(self) -> None:
+        if self._rounds:
+            torch.set_float32_matmul_precision(self._precision)
 
 
 class Reading:

@@ -119,7 +119,7 @@ class Task:
         prompts = [example.prompt for example in examples]
         columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": self.seed}
         spoken = as_messages(prompts, completions)
-        return [bool(value) for value in full_credit([reward for reward, _ in self.rewards])(prompts, spoken, **columns)]
+        return [bool(value) for value in full_credit([reward for reward, _ in self.rewards], prompts, spoken, **columns)]
 
     def measure(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> dict[str, list[float | None]]:
         """Each measure's value for each completion (arguments as for `score`)."""
@@ -255,7 +255,7 @@ def with_rewards(task: Task, specs: Sequence[str]) -> Task:
             case "task":
                 rewards += [(own, share * its) for own, its in task.rewards]
             case "right":
-                rewards.append((full_credit([own for own, _ in task.rewards]), share))
+                rewards.append((only_full([own for own, _ in task.rewards]), share))
             case _:
                 rewards.append((load_reward(chosen), share))
     used = {reward for reward, _ in rewards}
@@ -263,17 +263,22 @@ def with_rewards(task: Task, specs: Sequence[str]) -> Task:
     return Task(name=task.name, splits=task.splits, rewards=rewards, measures=measures, seed=task.seed)
 
 
-def full_credit(rewards: Sequence[Reward]) -> Reward:
-    """The reward of 1 where each of these that applies is full, that is at least 1, else 0; None where none applies.
+def full_credit(rewards: Sequence[Reward], prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+    """1 for each completion for which each of these rewards that applies is full, that is at least 1, else 0; None where none applies.
 
     Part of the credit for a part of the answer misleads a comparison within a group: where all are wrong, whoever earned a crumb stands as
     far above the others as a right answer does among wrong ones.
     """
+    given = [call_reward(reward, prompts, completions, **columns) for reward in rewards]
+    applying = [[value for value in values if value is not None] for values in zip(*given, strict=True)]
+    return [float(min(values) >= 1) if values else None for values in applying]
+
+
+def only_full(rewards: Sequence[Reward]) -> Reward:
+    """Their full credit as a reward of its own."""
 
     def right(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
-        given = [call_reward(reward, prompts, completions, **columns) for reward in rewards]
-        applying = [[value for value in values if value is not None] for values in zip(*given, strict=True)]
-        return [float(min(values) >= 1) if values else None for values in applying]
+        return full_credit(rewards, prompts, completions, **columns)
 
     return right
 
