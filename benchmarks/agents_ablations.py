@@ -116,7 +116,7 @@ class Uncorrected(continuous.Squashed):
     def back(self, by_action: Tensor, by_log_prob: Tensor) -> Tensor:
         """Without d log pi/du, which is the correction's."""
         by_raw = by_action * (1 - self.actions.square())
-        return torch.cat([by_raw, (by_raw * self._spread - by_log_prob[..., None]) * self._free], -1)
+        return torch.cat([by_raw, (by_raw * self._spread - by_log_prob[..., None]) * (self._held == self._log_std)], -1)
 
 
 def uncorrected_density() -> AbstractContextManager[Any]:

@@ -5,6 +5,7 @@ Networks and memory hold actions in [-1, 1]; only on the way to the environment 
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -210,23 +211,26 @@ class Squashed:
 
     Attributes:
         actions: in [-1, 1].
-        log_probs: log pi(a).
     """
 
     def __init__(self, outputs: Float[Tensor, "... outputs"], noise: Float[Tensor, "... numbers"]) -> None:
         """Draw with what the actor puts out (means, then log standard deviations) and standard normal numbers."""
         mean, log_std = outputs.chunk(2, -1)
         self._held = log_std.clamp(*LOG_STD_RANGE)
-        self._free = self._held == log_std
-        self._spread = self._held.exp() * noise
-        raw = mean + self._spread
-        self.actions: Float[Tensor, "... numbers"] = raw.tanh()
-        gaussian = -0.5 * noise.square() - self._held - 0.5 * math.log(2 * math.pi)
+        self._log_std, self._noise, self._spread = log_std, noise, self._held.exp() * noise
+        self._raw = mean + self._spread
+        self.actions: Float[Tensor, "... numbers"] = self._raw.tanh()
+
+    @cached_property
+    def log_probs(self) -> Float[Tensor, "..."]:
+        """log pi(a), which acting doesn't ask for."""
+        raw = self._raw
+        gaussian = -0.5 * self._noise.square() - self._held - 0.5 * math.log(2 * math.pi)
         correction = 2 * (math.log(2) - raw - nn.functional.softplus(-2 * raw))
-        self.log_probs: Float[Tensor, ...] = (gaussian - correction).sum(-1)
+        return (gaussian - correction).sum(-1)
 
     def back(self, by_action: Float[Tensor, "... numbers"], by_log_prob: Float[Tensor, "..."]) -> Float[Tensor, "... outputs"]:
         """The slope by the actor's outputs: with u = mean + std noise, da/du = 1 - a^2, and d log pi/du = 2 a, d log pi/d log std = -1."""
         by_raw = by_action * (1 - self.actions.square()) + by_log_prob[..., None] * 2 * self.actions
-        by_log_std = (by_raw * self._spread - by_log_prob[..., None]) * self._free
+        by_log_std = (by_raw * self._spread - by_log_prob[..., None]) * (self._held == self._log_std)
         return torch.cat([by_raw, by_log_std], -1)
