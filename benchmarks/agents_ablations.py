@@ -1,4 +1,4 @@
-"""What breaks when a detail is left out: each algorithm as it is, and without three of its details, several seeds each.
+"""What breaks when a detail is left out: each algorithm as it is, and without one of its details at a time, several seeds each.
 
     python benchmarks/agents_ablations.py              # every case that has no score yet; ppo for one algorithm; goes on after a kill
     python benchmarks/agents_report.py                 # puts the tables into docs/agents/

@@ -190,13 +190,13 @@ def first_call(call: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     figures = {
-        "foundations_bandits": ("2.2", 50, "bandits_ours", bandits_theirs, ("chapter02", "ten_armed_testbed")),
-        "foundations_cliff": ("6.4", 6, "cliff_ours", cliff_theirs, ("chapter06", "cliff_walking")),
-        "foundations_bias": ("6.5", 100, "bias_ours", bias_theirs, ("chapter06", "maximization_bias")),
+        "foundations_bandits": ("2.2", 50, bandits_ours, bandits_theirs, ("chapter02", "ten_armed_testbed")),
+        "foundations_cliff": ("6.4", 6, cliff_ours, cliff_theirs, ("chapter06", "cliff_walking")),
+        "foundations_bias": ("6.5", 100, bias_ours, bias_theirs, ("chapter06", "maximization_bias")),
     }
     for name, (figure, runs, ours, theirs, module) in figures.items() if "REFERENCE" in os.environ else ():
-        sides = partial(globals()[ours], runs), partial(theirs, reference(*module), runs)
-        beside(name, *sides, peer="reference", target=30, first=f"{ours}(2)", figure=figure, runs=runs)
+        sides = partial(ours, runs), partial(theirs, reference(*module), runs)
+        beside(name, *sides, peer="reference", target=30, first=f"{ours.__name__}(2)", figure=figure, runs=runs)
     beside(
         "foundations_testbed",
         testbed_ours,

@@ -34,7 +34,7 @@ from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
-from rlhub.studies.signals_sizes import SIZES, sampling
+from rlhub.studies.signals_sizes import SIZES, sampling, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.workers import Workers
@@ -51,15 +51,15 @@ RL_RATE = 5e-6
 """Step size of what samples: with 2e-5, steps along the noise of 64 answers undo what those along the signal do."""
 
 
-def plan(warmed: int, *, steps: int, prompts: int, new_tokens: int) -> dict[str, dict[str, Any]]:
+def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
     """The arms' fields, by how many steps the base imitates, how many those take that sample, and prompts of 8 answers in each."""
-    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": new_tokens}
+    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": 64}
     return {
         "warm-up": {"steps": warmed, **WARMING},
-        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": new_tokens, "learning_rate": 3e-5},
+        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": 64, "learning_rate": 3e-5},
         "sft": {"steps": steps, "batch": 16, "learning_rate": 1e-5},
         "dpo": {"steps": steps // 2, "batch": 16, "learning_rate": 5e-6},
-        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=RL_RATE, new_tokens=new_tokens),
+        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=RL_RATE, new_tokens=64),
         "r1": {
             "cold_steps": steps // 4,
             "rl_steps": steps // 2,
@@ -80,13 +80,14 @@ class Learning(Signals):
     control: bool = False
     warmed: int = WARMED[0]
 
-    sizes: ClassVar[Mapping[str, Size]] = SIZES
+    # Both ask and measure as the whole study does; they differ in how much is trained.
+    sizes: ClassVar[Mapping[str, Size]] = {"small": SIZES["full"], "full": SIZES["full"]}
 
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": 8}
-        return dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much, new_tokens=self.room), keep={}, new_tokens=self.room)
+        return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={}), self.room)
 
     def searched(self, measuring: Measuring) -> dict[str, Any]:
         """What the base reaches with more tokens and the judge of steps, without beams."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from rlhub.core.errors import UserError
 from rlhub.core.progress import Progress
+from rlhub.core.system import check_fields
 from rlhub.core.training import train
 from rlhub.language.constitution import load_constitution
 from rlhub.language.constitutional import Constitutional
@@ -70,8 +71,7 @@ class Signals(Study):
     def __post_init__(self) -> None:
         """Refuse what can't be studied."""
         super().__post_init__()
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        check_fields(self, at_least={1: "max_new_tokens"})
 
     def begin(self, store: Store, start: Subject, task: Progress) -> Measuring:
         """The base, which imitates worked answers for a while, and a judge of steps, where an arm needs one."""
