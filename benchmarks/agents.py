@@ -1,6 +1,7 @@
 """Agents beside Stable-Baselines3 and CleanRL: training loops, time to a return, off-policy updates, ten seeds beside one.
 
     python benchmarks/agents.py                 # everything; ONLY=agents_sac_updates for one comparison
+    PATIENCE=300 SEEDS=3 python ...             # wait no longer than this for a return; the ratio is then one that is at least reached
     CLEANRL=path/to/a/checkout python ...       # with CleanRL's ppo.py beside; its packages: pip install tyro tensorboard
 
 CleanRL is a set of scripts and not a package, so it is run as a program, and the steps a second are those it prints itself. PufferLib 3.0.0
@@ -33,6 +34,7 @@ from rlhub.agents.td3 import TD3
 from rlhub.core.progress import use_plain_lines
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
+PATIENCE = float(os.environ.get("PATIENCE", "inf"))
 CARTPOLE = {"environments": 128, "rollout": 32, "epochs": 4, "minibatches": 2, "learning_rate": 8e-3, "clip": 0.3, "hidden": (32, 32)}
 LUNAR = {name: value for name, value in PPO.tuned("LunarLander-v3").items() if name not in ("env", "steps")}
 ZOO = {
@@ -115,24 +117,28 @@ def window(environments: int) -> int:
     return max(100, 4 * environments)
 
 
-def seconds_to(bar: float, episodes: int, train: Callable[[Callable[[list[float]], bool]], None]) -> tuple[float, bool]:
-    """Seconds until the last episodes' mean return reaches a bar; if it never does, those of the whole training, and False.
+def seconds_to(
+    bar: float, episodes: int, train: Callable[[Callable[[list[float]], bool]], None], patience: float = PATIENCE
+) -> tuple[float, bool]:
+    """Seconds until the last episodes' mean return reaches a bar; if it doesn't, those that the training had, and False.
 
     Args:
         bar: the return.
         episodes: how many are looked at.
         train: trains, and calls what it is given with the returns of episodes that ended; it may stop when that says True.
+        patience: seconds after which no more is waited for.
     """
     last: deque[float] = deque(maxlen=episodes)
     began, reached = time.perf_counter(), None
 
     def ended(returns: list[float]) -> bool:
         nonlocal reached
+        spent = time.perf_counter() - began
         for value in returns:
             last.append(value)
             if reached is None and len(last) == episodes and sum(last) >= episodes * bar:
-                reached = time.perf_counter() - began
-        return reached is not None
+                reached = spent
+        return reached is not None or spent > patience
 
     train(ended)
     return reached or time.perf_counter() - began, reached is not None
@@ -205,6 +211,7 @@ def to_threshold(env: str) -> None:
             "env": env,
             "until the last episodes' mean return is": bar,
             "how many episodes": windows,
+            "no longer than, in seconds": PATIENCE if "PATIENCE" in os.environ else None,
             "settings": settings,
             "peer": "zoo",
             "imports": imports,
@@ -233,6 +240,15 @@ def throughput(env: str) -> None:
         print("  ".join(f"{name}: {value:.3g}" for name, value in shares.items()))
 
 
+def sides(make: Callable[..., Any]) -> dict[str, Any]:
+    """Ours alone and as a share of five seeds side by side; with products of bf16 as well, where the processor has them."""
+    found = {"rlhub": ours(make()), "rlhub, a seed of five": share_of_seeds(make())}
+    if torch.cpu.get_capabilities().get("amx_bf16") or torch.cpu.get_capabilities().get("avx512_bf16"):
+        found["rlhub bf16 products"] = ours(make(products="bf16"))
+        found["rlhub bf16 products, a seed of five"] = share_of_seeds(make(products="bf16"))
+    return found
+
+
 def updates() -> None:
     """Off-policy algorithms at one size: one update a step, or the zoo's DQN."""
     from stable_baselines3 import DQN as PeerDQN  # noqa: N811
@@ -248,13 +264,7 @@ def updates() -> None:
 
         compare(
             f"agents_{name}_updates",
-            {
-                "rlhub": ours(system(**fields)),
-                "rlhub bf16 products": ours(system(**fields, products="bf16")),
-                "rlhub, a seed of five": share_of_seeds(system(**fields)),
-                "rlhub bf16 products, a seed of five": share_of_seeds(system(**fields, products="bf16")),
-                "stable-baselines3": baselines(make, 2000),
-            },
+            {**sides(partial(system, **fields)), "stable-baselines3": baselines(make, 2000)},
             peer="stable-baselines3",
             work=(1900, "updates"),
             target=2,
@@ -270,9 +280,7 @@ def updates() -> None:
     compare(
         "agents_dqn_updates",
         {
-            "rlhub": ours(DQN(steps=10_240, warmup=1000)),
-            "rlhub bf16 products": ours(DQN(steps=10_240, warmup=1000, products="bf16")),
-            "rlhub, a seed of five": share_of_seeds(DQN(steps=10_240, warmup=1000)),
+            **sides(partial(DQN, steps=10_240, warmup=1000)),
             "stable-baselines3": baselines(
                 lambda: PeerDQN("MlpPolicy", "CartPole-v1", learning_starts=1000, policy_kwargs=net, device="cpu", **zoo), 10_240
             ),
