@@ -50,11 +50,12 @@ def rows(result: dict[str, Any]) -> list[str]:
     target = "" if result["target"] is None else f"{result['target']:.2g}"
     told = theirs.get("returned", {})
     least = "at least " if told.get("seeds that reached the bar", 0) < told.get("seeds", 0) else ""
-    others = ("cleanrl",)  # beside, to be seen; the bar is not theirs
+    beside = ("cleanrl",)  # to be seen; the bar is not theirs
     return [
         f"| {WORDS.get(result['name'], result['name'])} | {side.replace('_', ' ')} {seconds(ours)} "
         f"| {peer.replace('_', ' ')} {seconds(theirs)} "
-        f"| **{least}{ours['times_faster_than_peer']:.2f}x** | {'' if side in others else target} | {gibibytes(ours)} / {gibibytes(theirs)} |"
+        f"| **{least}{ours['times_faster_than_peer']:.2f}x** | {'' if side in beside else target} "
+        f"| {gibibytes(ours)} / {gibibytes(theirs)} |"
         for side, ours in result["sides"].items()
         if side != peer
     ]
