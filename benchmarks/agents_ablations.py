@@ -71,6 +71,25 @@ def ends_where_the_clock_cuts() -> Iterator[None]:
 
 
 @contextmanager
+def cuts_where_it_ends() -> Iterator[None]:
+    """Treat termination as truncation: a value is put behind an episode's last step, where there is nothing to come."""
+    step = Environments.step
+
+    def unended(self: Environments, actions: Any) -> Any:
+        after = step(self, actions)
+        after.terminated, after.truncated = after.terminated & False, after.truncated | after.terminated
+        return after
+
+    with mock.patch.object(Environments, "step", unended):
+        yield
+
+
+def mean_of_critics() -> AbstractContextManager[Any]:
+    """TD3 with the mean of its critics in the target, in place of the smaller."""
+    return mock.patch.object(Tensor, "amin", Tensor.mean)
+
+
+@contextmanager
 def beginnings_as_transitions() -> Iterator[None]:
     """Learn from the step in which an environment begins anew, as if it had been acted in."""
     step = Environments.step
@@ -140,14 +159,20 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
             Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 64))),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+            Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
+            Without(detail="observations brought to one scale", fields=(("normalise_observations", False),)),
+            Without(detail="advantages over many steps (one step of temporal difference)", fields=(("decay", 0.0),)),
         ],
     ),
     "a3c": (
-        A3C(steps=150_000),
+        A3C(steps=150_000, max_norm=0.0),
         [
+            Without(detail="gradients as long as they are (a limit of 0.5 on their norm)", fields=(("max_norm", 0.5),)),
+            Without(detail="the running squares (the plain gradient)", fields=(("epsilon", 1.0),)),
+            Without(detail="a value function that learns", fields=(("value_weight", 0.0),)),
+            Without(detail="rewards of 20 steps (5)", fields=(("rollout", 5),)),
             Without(detail="several workers", fields=(("workers", 1),)),
             Without(detail="the entropy bonus", fields=(("entropy_weight", 0.0),)),
-            Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
         ],
     ),
     "trpo": (
@@ -179,6 +204,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="a memory of more than what was just done (256 transitions)", fields=(("capacity", 256),)),
             Without(detail="five steps of rewards (one)", fields=(("n_step", 1),)),
             Without(detail="exploration that falls slowly (greedy from the start)", fields=(("epsilon", 0.0), ("exploration", 1e-6))),
+            Without(detail="the end of an episode (a value behind it)", patch=cuts_where_it_ends),
+            Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
         ],
     ),
     "rainbow": (
@@ -207,6 +234,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="steps at random to begin with", fields=(("warmup", 1),)),
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+            Without(detail="batches of 256 rows (8)", fields=(("batch", 8),)),
+            Without(detail="an update for each step (one for ten)", fields=(("rollout", 10), ("log_every", 100))),
         ],
     ),
     "td3": (
@@ -217,6 +246,9 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+            Without(detail="batches of 256 rows (8)", fields=(("batch", 8),)),
+            Without(detail="an update for each step (one for ten)", fields=(("rollout", 10), ("log_every", 100))),
+            Without(detail="the smaller of two critics (their mean)", patch=mean_of_critics),
         ],
     ),
     "sac": (
@@ -256,15 +288,12 @@ def measured(name: str, path: Path, seeds: int, episodes: int) -> None:
         case = known.get(without.detail, {})
         if case.get("fields") != changed:
             with without.patch():
-                case = {
-                    "detail": without.detail,
-                    "fields": changed,
-                    "scores": scores(replace(system, **dict(without.fields)), seeds, episodes),
-                }
+                found = scores(replace(system, **dict(without.fields)), seeds, episodes)
+            case = {"detail": without.detail, "fields": changed, "scores": found, **machine()}
             print(f"{name} without {without.detail}: {[round(value) for value in case['scores']]}", flush=True)
         cases.append(case)
         left = [known[one.detail] for one in details[len(cases) - 1 :] if one.detail in known]
-        told = {"algorithm": name, "settings": settings, "episodes": episodes, "cases": [*cases, *left], **machine()}
+        told = {"algorithm": name, "settings": settings, "episodes": episodes, "cases": [*cases, *left]}
         path.write_text(json.dumps(told, indent=1) + "\n")
 
 
