@@ -4,7 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+import rlhub
 from rlhub.agents.actor_critic import ActorCritic
 from rlhub.agents.agent import first_agent
 from rlhub.agents.backends import Pool, Vector, clips_rewards, longest_episode, prefers_pool
@@ -12,7 +14,7 @@ from rlhub.agents.environments import Environments
 from rlhub.agents.evaluation import evaluate
 from rlhub.agents.ppo import PPO
 from rlhub.agents.single import make_single
-from rlhub.agents.spaces import one_hot
+from rlhub.agents.spaces import alike, describe_space, one_hot, space_of
 from rlhub.core.errors import DivergenceError, UserError
 
 IDS = [
@@ -123,6 +125,91 @@ def test_an_observation_that_is_not_a_number_stops_the_training():
     environments = Environments("Broken-v0", 2, seeds=[0])
     with pytest.raises(DivergenceError, match=r"Broken-v0 gave the observation \[nan, nan\] in environment 0 after 4 steps"):
         act(environments, 5)
+
+
+class Odd(gymnasium.Env):
+    """Ends after five steps; its observations and rewards are what it is told to give."""
+
+    def __init__(self, observations=None, actions=None, seen=None, reward=1.0, error=None):
+        self.observation_space = observations or gymnasium.spaces.Box(-1, 1, (2,))
+        self.action_space = actions or gymnasium.spaces.Discrete(2)
+        self.seen, self.reward, self.error = seen, reward, error
+
+    def observe(self):
+        return self.observation_space.sample() if self.seen is None else self.seen
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert action in self.action_space
+        if self.error:
+            raise self.error
+        self.steps += 1
+        return self.observe(), self.reward, self.steps == 5, False, {}
+
+
+def odd(**settings):
+    gymnasium.register("Odd-v0", lambda: Odd(**settings))
+    return "Odd-v0"
+
+
+@pytest.fixture(autouse=True)
+def no_odd_ones_left():
+    yield
+    gymnasium.registry.pop("Odd-v0", None)
+
+
+@pytest.mark.parametrize("binary", [spaces.MultiBinary(3), spaces.MultiBinary([3])], ids=["number", "list"])
+@pytest.mark.parametrize("where", ["observations", "actions"])
+def test_agents_of_binary_spaces_are_measured_where_they_were_trained(binary, where, tmp_path):
+    env = odd(**{where: binary})
+    run = rlhub.train(PPO(env=env, steps=64, environments=2, rollout=16, minibatches=2), seed=0, runs=tmp_path)
+    assert evaluate(run.model(), env, episodes=2).returns == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("settings", [{"seen": np.zeros(3, np.float32)}, {"reward": np.ones(2)}], ids=["observation", "reward"])
+def test_what_does_not_have_the_space_s_shape_is_said_in_one_sentence(settings):
+    environments = Environments(odd(**settings), 2, seeds=[0])
+    with pytest.raises(UserError, match=r"Odd-v0 gives observations that aren't Box.*, or rewards that aren't one number each"):
+        act(environments, 1)
+
+
+def test_an_environment_s_own_error_is_left_as_it_is():
+    environments = Environments(odd(error=ValueError("its own")), 2, seeds=[0])
+    with pytest.raises(ValueError, match="its own"):
+        act(environments, 1)
+
+
+def test_observations_without_numbers_are_refused():
+    env = odd(observations=spaces.Box(-1, 1, (0,)))
+    with pytest.raises(UserError, match="Odd-v0 shows observations without a single number"):
+        Environments(env, 2, seeds=[0])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        (spaces.Box(-1, 1, (2,)), spaces.Box(-2, 2, (2,)), True),
+        (spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (3,)), False),
+        (spaces.Discrete(3), spaces.Discrete(4), False),
+        (spaces.Discrete(3), spaces.MultiDiscrete([3]), False),
+        (spaces.MultiDiscrete([3, 4]), spaces.MultiDiscrete([3, 4]), True),
+        (spaces.MultiDiscrete([3, 4]), spaces.MultiDiscrete([4, 3]), False),
+        (spaces.MultiBinary(3), spaces.MultiBinary([3]), True),
+        (spaces.MultiBinary(3), spaces.MultiBinary([3, 1]), False),
+        (spaces.Dict(a=spaces.Discrete(2)), spaces.Dict(a=spaces.Discrete(2)), True),
+        (spaces.Dict(a=spaces.Discrete(2)), spaces.Dict(a=spaces.Discrete(3)), False),
+        (spaces.Dict(a=spaces.Discrete(2)), spaces.Dict(b=spaces.Discrete(2)), False),
+        (spaces.Tuple([spaces.Discrete(2)] * 2), spaces.Tuple([spaces.Discrete(2)] * 2), True),
+        (spaces.Tuple([spaces.Discrete(2)] * 2), spaces.Tuple([spaces.Discrete(2)] * 3), False),
+    ],
+)
+def test_spaces_are_alike_where_an_agent_can_serve_both(one, other, wanted):
+    assert alike(one, other) is wanted
+    assert alike(one, space_of(describe_space(other))) is wanted
 
 
 @pytest.mark.parametrize(

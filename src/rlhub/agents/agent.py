@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rlhub.agents.environments import Environments
 from rlhub.agents.networks import stacked, state_of
-from rlhub.agents.spaces import describe_space, flatten_batch, observation_box, space_of
+from rlhub.agents.spaces import alike, describe_space, flatten_batch, observation_box, space_of
 from rlhub.agents.torsos import is_image
 from rlhub.core.devices import Device, chosen_device
 from rlhub.core.errors import UserError
@@ -56,7 +56,7 @@ class Agent(nn.Module):
             ("shows", self.observation_space, observation_space),
             ("takes the actions", self.action_space, action_space),
         ):
-            if type(own) is not type(other) or own.shape != other.shape or getattr(own, "n", None) != getattr(other, "n", None):
+            if not alike(own, other):
                 raise UserError(f"the agent was trained in {self.settings['env']}, which {what} {own}; {env} {what} {other}: give another")
 
     def begin(self, rows: Bool[Tensor, "..."] | None = None) -> None:

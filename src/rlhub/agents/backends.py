@@ -6,6 +6,7 @@ Whatever is behind it, a batch resets an environment in the step *after* its epi
 
 import importlib
 import importlib.util
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -98,7 +99,7 @@ class Vector:
         if AutoresetMode(mode) is not AutoresetMode.NEXT_STEP:
             how = "resets in the step that ends an episode" if AutoresetMode(mode) is AutoresetMode.SAME_STEP else "never resets by itself"
             raise UserError(f"{name} {how}; make it with autoreset_mode=AutoresetMode.NEXT_STEP")
-        self._environments = environments
+        self._environments, self._name = environments, name
         self._over = np.zeros(environments.num_envs, dtype=bool)
         self.observation_space = environments.single_observation_space
         self.action_space = environments.single_action_space
@@ -113,8 +114,19 @@ class Vector:
         return self._environments.reset(seed=seeds[0])[0]
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """One step of all."""
-        observations, rewards, terminated, truncated, _ = self._environments.step(actions)
+        """One step of all.
+
+        Raises:
+            UserError: what the environments give doesn't have the shape that their spaces say.
+        """
+        try:
+            observations, rewards, terminated, truncated, _ = self._environments.step(actions)
+        except ValueError as error:
+            if from_an_environment(error):
+                raise
+            raise UserError(
+                f"{self._name} gives observations that aren't {self.observation_space}, or rewards that aren't one number each ({error})"
+            ) from error
         begun = self._over
         self._over = (terminated | truncated).astype(bool)
         return observations, rewards, terminated, truncated, begun
@@ -122,6 +134,12 @@ class Vector:
     def close(self) -> None:
         """Close every environment."""
         self._environments.close()
+
+
+def from_an_environment(error: Exception) -> bool:
+    """Whether it was raised within an environment, and not where what several gave is laid side by side."""
+    own = ("rlhub.", "numpy", "gymnasium.vector", "functools")
+    return any(not frame.f_globals["__name__"].startswith(own) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def make_backend(env: str, count: int, *, pool: bool = True) -> Backend:
@@ -218,7 +236,7 @@ def prefers_pool(name: str) -> bool:
     spec = gymnasium.registry.get(name)
     if spec is None or spec.vector_entry_point is not None or name not in pool_names():
         return False
-    pool, own = Pool(name, 1), gymnasium.make(name)
+    own, pool = making(name, {}, lambda: gymnasium.make(name)), Pool(name, 1)
     alike = pool.observation_space.shape == own.observation_space.shape and type(pool.action_space) is type(own.action_space)
     alike = alike and pool.action_space.shape == own.action_space.shape
     pool.close()

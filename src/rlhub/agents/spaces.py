@@ -14,11 +14,12 @@ def observation_box(space: Space[Any], env: str) -> Box:
     """The space of observations once `flatten_batch` has made one array of them; a Box stays as it is.
 
     Raises:
-        UserError: observations are text, graphs or sequences, which no agent here reads.
+        UserError: observations are text, graphs or sequences, which no agent here reads, or hold nothing.
     """
-    if isinstance(space, Box):
-        return space
-    return Box(-np.inf, np.inf, (width(space, env),), np.float32)
+    numbers = width(space, env)
+    if not numbers:
+        raise UserError(f"{env} shows observations without a single number, {space}: wrap the environment, and show a constant")
+    return space if isinstance(space, Box) else Box(-np.inf, np.inf, (numbers,), np.float32)
 
 
 def width(space: Space[Any], env: str) -> int:
@@ -68,6 +69,22 @@ def one_hot(values: Shaped[np.ndarray, " rows"], count: int) -> Shaped[np.ndarra
     return rows
 
 
+def alike(one: Space[Any], other: Space[Any]) -> bool:
+    """Whether an agent that was made for one space can serve the other: their numbers may have other bounds, all else is the same."""
+    if type(one) is not type(other) or one.shape != other.shape:
+        return False
+    match one, other:
+        case Discrete(), Discrete():
+            return bool(one.n == other.n)
+        case MultiDiscrete(), MultiDiscrete():
+            return np.array_equal(one.nvec, other.nvec)
+        case Dict(), Dict():
+            return one.keys() == other.keys() and all(alike(part, other[key]) for key, part in one.items())
+        case Tuple(), Tuple():
+            return len(one) == len(other) and all(map(alike, one, other))
+    return True
+
+
 def describe_space(space: Space[Any]) -> dict[str, Any]:
     """A space as JSON values; `space_of` is its inverse."""
     match space:
@@ -99,7 +116,8 @@ def space_of(described: Mapping[str, Any]) -> Space[Any]:
         case "multi_discrete":
             return MultiDiscrete(np.array(described["nvec"]), start=np.array(described["start"]))
         case "multi_binary":
-            return MultiBinary(described["shape"])
+            shape = tuple(described["shape"])
+            return MultiBinary(shape[0] if len(shape) == 1 else shape)
         case "dict":
             return Dict({key: space_of(part) for key, part in described["parts"].items()})
     return Tuple([space_of(part) for part in described["parts"]])
