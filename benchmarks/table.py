@@ -100,7 +100,17 @@ def page() -> str:
             f"| {result['name']} | {result['date'][:10]} | {machine['cpu']} | {machine['cores']} | {result['torch_threads']} "
             f"| {versions['torch']} | {versions['transformers']} | {repeats} |"
         )
+    floors = [floor(result) for result in results() if "arithmetic" in result["facts"]]
+    if floors:
+        lines += ["", "What an update takes, and what of it is arithmetic (its products counted, at the rate of a large one):", "", *floors]
     return "\n".join(lines) + "\n"
+
+
+def floor(result: dict[str, Any]) -> str:
+    """An update's milliseconds on each side, beside those of its matrix products alone."""
+    alone = result["facts"]["arithmetic"]["milliseconds an update of the arithmetic alone"]
+    sides = ", ".join(f"{name} {1000 / side['rate_per_second']:.1f} ms" for name, side in result["sides"].items())
+    return f"- {result['name']}: arithmetic {alone:.1f} ms; {sides}"
 
 
 def readme() -> str:
