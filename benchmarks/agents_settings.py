@@ -97,7 +97,7 @@ CELLS = [
     zoo("DQN", ACROBOT, -76.6, 100_000),
     zoo("SAC", ACROBOT, -76.6, 100_000, like="DQN", drawn=True, why="some seeds never swing up, whether actions are drawn or not"),
     zoo("VPG", PENDULUM, -163, 1_000_000, seeds=10, like="A2C", why="one step of the policy for each 1,024 of the environment"),
-    zoo("A2C", PENDULUM, -163, 1_000_000, seeds=10, why="the zoo explores with state-dependent noise (gSDE), ours with independent"),
+    zoo("A2C", PENDULUM, -163, 1_000_000, seeds=10),
     zoo("A3C", PENDULUM, -163, 1_000_000, like="A2C", why="each gradient is of 20 rows of one environment"),
     zoo("TRPO", PENDULUM, -174.6, 100_000, seeds=10),
     zoo("PPO", PENDULUM, -172.2, 100_000, seeds=10),

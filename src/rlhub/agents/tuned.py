@@ -75,7 +75,14 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "a2c": {
         "CartPole-v1": {"steps": 500_000, "learning_rate": 1e-3, "schedule": "linear"},
         "Acrobot-v1": {"steps": 500_000, "environments": 16, "learning_rate": 1e-3, "schedule": "linear", **_SCALED},
-        "Pendulum-v1": {"steps": 1_000_000, "rollout": 8, "discount": 0.95, "decay": 0.9, "schedule": "linear", **_SCALED},
+        "Pendulum-v1": {
+            "steps": 1_000_000,
+            "rollout": 8,
+            "discount": 0.95,
+            "decay": 0.9,
+            "schedule": "linear",
+            "normalise_rewards": True,
+        },
         LANDER: {"steps": 200_000, "discount": 0.995, "learning_rate": 8e-4, "schedule": "linear"},
         CONTINUOUS_LANDER: {
             "steps": 1_000_000,
@@ -92,7 +99,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"steps": 500_000},
         "Acrobot-v1": {"steps": 500_000},
         "Pendulum-v1": {"steps": 1_000_000, "discount": 0.9, "entropy_weight": 0.0, "normalise_rewards": True},
-        LANDER: {"steps": 1_000_000, "rollout": 50, "discount": 0.995, "normalise_rewards": True},
+        LANDER: {"steps": 200_000, "rollout": 50, "learning_rate": 2e-3, "discount": 0.995, "normalise_rewards": True},
         CONTINUOUS_LANDER: {"steps": 1_000_000, "rollout": 50, "discount": 0.995, "entropy_weight": 0.0, "normalise_rewards": True},
     },
     "trpo": {
