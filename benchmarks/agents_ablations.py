@@ -157,10 +157,10 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
         A2C(**A2C.tuned(PENDULUM)),
         [
             Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
-            Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 64))),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
             Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
             Without(detail="advantages over many steps (one step of temporal difference)", fields=(("decay", 0.0),)),
+            Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 64))),
         ],
     ),
     "a3c": (
