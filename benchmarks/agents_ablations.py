@@ -205,6 +205,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="exploration that falls slowly (greedy from the start)", fields=(("epsilon", 0.0), ("exploration", 1e-6))),
             Without(detail="the end of an episode (a value behind it)", patch=cuts_where_it_ends),
             Without(detail="the limit on the gradient's norm", fields=(("max_norm", 0.0),)),
+            Without(detail="an update for two steps (one for twenty)", fields=(("updates", 13),)),
         ],
     ),
     "rainbow": (
@@ -258,6 +259,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="slow targets (they follow at once)", fields=(("share", 1.0),)),
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+            Without(detail="an update for each step (one for ten)", fields=(("rollout", 10), ("log_every", 100))),
         ],
     ),
 }

@@ -37,10 +37,17 @@ def test_a_detail_breaks_an_algorithm_only_where_the_intervals_say_so(script, mo
         "the first (at once)": [9.0, 10.0, 9.0, 11.0, 9.0],
         "the second": [500.0, 500.0, 500.0, 90.0, 500.0],
         "the third": [480.0, 470.0, 470.0, 480.0, 490.0],
+        "the fourth": [400.0, 410.0, 420.0, 400.0, 410.0],
     }
-    cases = [{"detail": detail, "scores": scores} for detail, scores in planted.items()]
+    machine = {"cpu": "a processor"}
+    cases = [{"detail": detail, "scores": scores, "machine": machine} for detail, scores in planted.items()]
     told = {"algorithm": "dqn", "settings": {"env": "CartPole-v1", "steps": 9}, "episodes": 5, "cases": cases}
     (tmp_path / "dqn.json").write_text(json.dumps(told))
     lines = report.table("dqn").splitlines()
-    assert lines[-2:] == ["Breaks it: the first; the third.  ", "Does it no clear harm here: the second."]
+    assert lines[-3:] == [
+        "Breaks it: the first; the fourth.  ",
+        "Does it a little harm: the third.  ",
+        "Does it no clear harm here: the second.",
+    ]
+    assert "Measured on a processor." in lines[0]
     assert "| the first (at once) | **9** [9, 11] | 9, 10, 9, 11, 9 |" in lines
