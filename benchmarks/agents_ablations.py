@@ -28,7 +28,7 @@ from rlhub.agents.a2c import A2C
 from rlhub.agents.a3c import A3C
 from rlhub.agents.ddpg import DDPG
 from rlhub.agents.dqn import DQN
-from rlhub.agents.environments import Environments
+from rlhub.agents.environments import Environments, Step
 from rlhub.agents.evaluation import evaluate
 from rlhub.agents.ppo import PPO
 from rlhub.agents.sac import SAC
@@ -57,50 +57,49 @@ class Without:
 
 
 @contextmanager
-def ends_where_the_clock_cuts() -> Iterator[None]:
+def told_otherwise(change: Callable[[Step], None]) -> Iterator[None]:
+    """Let every step of every environment be changed before anything learns from it."""
+    step = Environments.step
+
+    def changed(self: Environments, actions: Any) -> Step:
+        after = step(self, actions)
+        change(after)
+        return after
+
+    with mock.patch.object(Environments, "step", changed):
+        yield
+
+
+def ends_where_the_clock_cuts() -> AbstractContextManager[Any]:
     """Treat truncation as termination: the value after a cut counts for nothing."""
-    step = Environments.step
 
-    def merged(self: Environments, actions: Any) -> Any:
-        after = step(self, actions)
+    def change(after: Step) -> None:
         after.terminated, after.truncated = after.terminated | after.truncated, after.truncated & False
-        return after
 
-    with mock.patch.object(Environments, "step", merged):
-        yield
+    return told_otherwise(change)
 
 
-@contextmanager
-def cuts_where_it_ends() -> Iterator[None]:
+def cuts_where_it_ends() -> AbstractContextManager[Any]:
     """Treat termination as truncation: a value is put behind an episode's last step, where there is nothing to come."""
-    step = Environments.step
 
-    def unended(self: Environments, actions: Any) -> Any:
-        after = step(self, actions)
+    def change(after: Step) -> None:
         after.terminated, after.truncated = after.terminated & False, after.truncated | after.terminated
-        return after
 
-    with mock.patch.object(Environments, "step", unended):
-        yield
+    return told_otherwise(change)
+
+
+def beginnings_as_transitions() -> AbstractContextManager[Any]:
+    """Learn from the step in which an environment begins anew, as if it had been acted in."""
+
+    def change(after: Step) -> None:
+        after.begun = after.begun & False
+
+    return told_otherwise(change)
 
 
 def mean_of_critics() -> AbstractContextManager[Any]:
     """TD3 with the mean of its critics in the target, in place of the smaller."""
     return mock.patch.object(Tensor, "amin", Tensor.mean)
-
-
-@contextmanager
-def beginnings_as_transitions() -> Iterator[None]:
-    """Learn from the step in which an environment begins anew, as if it had been acted in."""
-    step = Environments.step
-
-    def unmasked(self: Environments, actions: Any) -> Any:
-        after = step(self, actions)
-        after.begun = after.begun & False
-        return after
-
-    with mock.patch.object(Environments, "step", unmasked):
-        yield
 
 
 def raw_advantages(module: Any) -> Callable[[], AbstractContextManager[Any]]:

@@ -228,7 +228,7 @@ class Replay:
     def _taken(self, column: str, at: Int[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """What a column holds at flat places."""
         array = self._arrays[column]
-        return array.reshape(self.size * self.seeds * self.count, *array.shape[3:]).take(at, axis=0)
+        return array.reshape(-1, *array.shape[3:]).take(at, axis=0)
 
 
 def check_memory(box: Box, actions: Shaped[Tensor, "environments ..."], *, rows: int, capacity: int, device: torch.device) -> None:

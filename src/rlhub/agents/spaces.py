@@ -116,8 +116,7 @@ def space_of(described: Mapping[str, Any]) -> Space[Any]:
         case "multi_discrete":
             return MultiDiscrete(np.array(described["nvec"]), start=np.array(described["start"]))
         case "multi_binary":
-            shape = tuple(described["shape"])
-            return MultiBinary(shape[0] if len(shape) == 1 else shape)
+            return MultiBinary(described["shape"])
         case "dict":
             return Dict({key: space_of(part) for key, part in described["parts"].items()})
     return Tuple([space_of(part) for part in described["parts"]])
