@@ -150,6 +150,8 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="the value function as baseline (one step of fitting in place of many)", fields=(("value_updates", 1),)),
             Without(detail="standardised advantages", patch=raw_advantages(vpg)),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
+            Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
+            Without(detail="advantages over many steps (one step of temporal difference)", fields=(("decay", 0.0),)),
         ],
     ),
     "a2c": (
@@ -160,6 +162,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="rewards brought to one scale", fields=(("normalise_rewards", False),)),
             Without(detail="advantages over many steps (one step of temporal difference)", fields=(("decay", 0.0),)),
             Without(detail="several environments (one, with as many rows in an update)", fields=(("environments", 1), ("rollout", 64))),
+            Without(detail="a value function that learns", fields=(("value_weight", 0.0),)),
         ],
     ),
     "a3c": (
@@ -248,6 +251,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="batches of 256 rows (8)", fields=(("batch", 8),)),
             Without(detail="an update for each step (one for ten)", fields=(("rollout", 10), ("log_every", 100))),
             Without(detail="the smaller of two critics (their mean)", patch=mean_of_critics),
+            Without(detail="a memory of more than what was just done (256 transitions)", fields=(("capacity", 256),)),
         ],
     ),
     "sac": (
@@ -259,6 +263,7 @@ CASES: dict[str, tuple[Any, list[Without]]] = {
             Without(detail="a long memory (500 transitions)", fields=(("capacity", 500),)),
             Without(detail="the value after a cut by the clock", patch=ends_where_the_clock_cuts),
             Without(detail="an update for each step (one for ten)", fields=(("rollout", 10), ("log_every", 100))),
+            Without(detail="a memory of more than what was just done (256 transitions)", fields=(("capacity", 256),)),
         ],
     ),
 }

@@ -130,10 +130,10 @@ def test_an_observation_that_is_not_a_number_stops_the_training():
 class Odd(gymnasium.Env):
     """Ends after five steps; its observations and rewards are what it is told to give."""
 
-    def __init__(self, observations=None, actions=None, seen=None, reward=1.0, error=None):
+    def __init__(self, observations=None, actions=None, seen=None, first=None, reward=1.0, error=None):
         self.observation_space = observations or gymnasium.spaces.Box(-1, 1, (2,))
         self.action_space = actions or gymnasium.spaces.Discrete(2)
-        self.seen, self.reward, self.error = seen, reward, error
+        self.seen, self.first, self.reward, self.error = seen, first, reward, error
 
     def observe(self):
         return self.observation_space.sample() if self.seen is None else self.seen
@@ -141,7 +141,7 @@ class Odd(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.steps = 0
-        return self.observation_space.sample(), {}
+        return self.observation_space.sample() if self.first is None else self.first, {}
 
     def step(self, action):
         assert action in self.action_space
@@ -170,11 +170,15 @@ def test_agents_of_binary_spaces_are_measured_where_they_were_trained(binary, wh
     assert evaluate(run.model(), env, episodes=2).returns == [5.0, 5.0]
 
 
-@pytest.mark.parametrize("settings", [{"seen": np.zeros(3, np.float32)}, {"reward": np.ones(2)}], ids=["observation", "reward"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"seen": np.zeros(3, np.float32)}, {"reward": np.ones(2)}, {"first": np.zeros(3, np.float32)}],
+    ids=["observation", "reward", "first observation"],
+)
 def test_what_does_not_have_the_space_s_shape_is_said_in_one_sentence(settings):
-    environments = Environments(odd(**settings), 2, seeds=[0])
+    env = odd(**settings)
     with pytest.raises(UserError, match=r"Odd-v0 gives observations that aren't Box.*, or rewards that aren't one number each"):
-        act(environments, 1)
+        act(Environments(env, 2, seeds=[0]), 1)
 
 
 def test_an_environment_s_own_error_is_left_as_it_is():

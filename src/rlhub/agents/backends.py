@@ -7,8 +7,8 @@ Whatever is behind it, a batch resets an environment in the step *after* its epi
 import importlib
 import importlib.util
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
@@ -20,6 +20,7 @@ from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlhub.agents.games import PREFIX, Game, Games, make_game
+from rlhub.agents.spaces import alike
 from rlhub.core.errors import UserError
 from rlhub.core.named import parted
 from rlhub.core.system import function_in_file
@@ -105,13 +106,18 @@ class Vector:
         self.action_space = environments.single_action_space
 
     def reset(self, seeds: Sequence[int]) -> Any:
-        """Begin every environment anew; one that has a single generator for all takes the first seed."""
+        """Begin every environment anew; one that has a single generator for all takes the first seed.
+
+        Raises:
+            UserError: the observations don't have the shape that their space says.
+        """
         self._over = np.zeros_like(self._over)
         # A loop over copies takes a list, Atari's an array, and those with a single generator one number.
         for form in (list(seeds), np.array(seeds)):
-            with suppress(TypeError, GymnasiumError):
+            with suppress(TypeError, GymnasiumError), self._shaped():
                 return self._environments.reset(seed=cast(Any, form))[0]
-        return self._environments.reset(seed=seeds[0])[0]
+        with self._shaped():
+            return self._environments.reset(seed=seeds[0])[0]
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One step of all.
@@ -119,14 +125,8 @@ class Vector:
         Raises:
             UserError: what the environments give doesn't have the shape that their spaces say.
         """
-        try:
+        with self._shaped():
             observations, rewards, terminated, truncated, _ = self._environments.step(actions)
-        except ValueError as error:
-            if from_an_environment(error):
-                raise
-            raise UserError(
-                f"{self._name} gives observations that aren't {self.observation_space}, or rewards that aren't one number each ({error})"
-            ) from error
         begun = self._over
         self._over = (terminated | truncated).astype(bool)
         return observations, rewards, terminated, truncated, begun
@@ -135,10 +135,22 @@ class Vector:
         """Close every environment."""
         self._environments.close()
 
+    @contextmanager
+    def _shaped(self) -> Iterator[None]:
+        """Tell in a sentence that what the environments give can't be laid side by side."""
+        try:
+            yield
+        except ValueError as error:
+            if from_an_environment(error):
+                raise
+            raise UserError(
+                f"{self._name} gives observations that aren't {self.observation_space}, or rewards that aren't one number each ({error})"
+            ) from error
+
 
 def from_an_environment(error: Exception) -> bool:
     """Whether it was raised within an environment, and not where what several gave is laid side by side."""
-    own = ("rlhub.", "numpy", "gymnasium.vector", "functools")
+    own = ("rlhub.agents.", "numpy", "gymnasium.vector", "functools")
     return any(not frame.f_globals["__name__"].startswith(own) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
@@ -237,11 +249,9 @@ def prefers_pool(name: str) -> bool:
     if spec is None or spec.vector_entry_point is not None or name not in pool_names():
         return False
     own, pool = making(name, {}, lambda: gymnasium.make(name)), Pool(name, 1)
-    alike = pool.observation_space.shape == own.observation_space.shape and type(pool.action_space) is type(own.action_space)
-    alike = alike and pool.action_space.shape == own.action_space.shape
     pool.close()
     own.close()
-    return alike
+    return alike(pool.observation_space, own.observation_space) and alike(pool.action_space, own.action_space)
 
 
 def adapted(made: Any, count: int, name: str) -> Backend:
