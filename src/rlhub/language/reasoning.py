@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from rlhub.core.errors import UserError
+from rlhub.language.puzzle_scores import PuzzleScores
 from rlhub.language.rewards import Text, exact_match, extract_answer
 from rlhub.language.rule_rewards import INSTRUCTION, reflections, tag_format, thought_words
 from rlhub.language.task import Example, Task
@@ -57,9 +58,9 @@ def in_tags(steps: Sequence[str], answer: str) -> str:
 def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: int) -> Task:
     """A reasoning-gym data set as a task.
 
-    The reward is the data set's own score of what `extract_answer` finds in the completion: the last `<answer>` tag's content, or else the
-    whole text without space around. Many scorers give part of the credit for a part of the answer, so two measures stand beside it:
-    `solved` (full credit) and `exact_match` (the text equals the stored answer; a puzzle may have other right ones).
+    The reward is the data set's own score (see `PuzzleScores`) of what `extract_answer` finds in the completion: the last `<answer>` tag's
+    content, or else the whole text without space around. Many scorers give part of the credit for a part of the answer, so two measures
+    stand beside it: `solved` (full credit) and `exact_match` (the text equals the stored answer; a puzzle may have other right ones).
 
     Args:
         name: what the task is called.
@@ -69,18 +70,19 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
         seed: the puzzles' seed.
 
     Raises:
-        UserError: there is no such data set, or it refuses the settings.
+        UserError: there is no such data set, it refuses the settings, or its score is the same for whatever it is given.
     """
     options = dict(options)
     size, think = options.pop("size", TRAIN_SIZE), bool(options.pop("think", False))
     train = make(dataset, options, size=size, seed=seed)
     test = make(dataset, options, size=min(size, TEST_SIZE), seed=seed + TEST_SEED)
+    scores = PuzzleScores(train)
     return Task(
         name=name,
         splits={"train": Puzzles(train, think=think), "test": Puzzles(test, think=think)},
-        rewards=[(named("score", partial(score, train)), 1.0)],
+        rewards=[(named("score", partial(score, scores)), 1.0)],
         measures={
-            "solved": named("solved", partial(solved, train)),
+            "solved": named("solved", partial(solved, scores)),
             "exact_match": matches_solution if think else exact_match,
             **({"format": tag_format, "reflections": reflections, "thought_words": thought_words} if think else {}),
         },
@@ -106,14 +108,14 @@ def make(dataset: str, options: dict[str, Any], *, size: Any, seed: int) -> Any:
         raise UserError(f"reasoning-gym's data set {dataset} refuses its settings {options | {'size': size}}: {error}") from error
 
 
-def score(source: Any, prompts: list[Text], completions: list[Text], *, entry: list[Any], **_: Any) -> list[float]:
+def score(scores: PuzzleScores, prompts: list[Text], completions: list[Text], *, entry: list[Any], **_: Any) -> list[float]:
     """The data set's own score of each completion, between 0 and 1."""
-    return [float(source.score_answer(extract_answer(given), entry=one)) for given, one in zip(completions, entry, strict=True)]
+    return scores([extract_answer(given) for given in completions], entry)
 
 
-def solved(source: Any, prompts: list[Text], completions: list[Text], *, entry: list[Any], **_: Any) -> list[float]:
+def solved(scores: PuzzleScores, prompts: list[Text], completions: list[Text], *, entry: list[Any], **_: Any) -> list[float]:
     """1 where the data set's own score is full, else 0."""
-    return [float(value >= 1.0) for value in score(source, prompts, completions, entry=entry)]
+    return [float(value >= 1.0) for value in score(scores, prompts, completions, entry=entry)]
 
 
 def matches_solution(prompts: list[Text], completions: list[Text], *, solution: list[str | None], **_: Any) -> list[float | None]:
