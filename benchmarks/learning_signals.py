@@ -100,14 +100,15 @@ class Learning(Signals):
 def warmed(study: Learning, folder: Path) -> dict[int, float]:
     """Shares of training questions answered rightly after each number of steps of imitation that is tried, until enough are."""
     found: dict[int, float] = {}
-    system = SFT(model=study.settings["model"], task=study.spec, steps=WARMED[-1], **WARMING)
-    run = train(system, runs=folder, name="warming", keep=WARMED)
     task = load_task(study.spec)
     examples = list(task.split("train")[:TRIED])
     for steps in WARMED:
-        policy = load_policy(f"{run.folder}@{steps}", learning_rate=0.0)
+        # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
+        run = train(SFT(model=study.settings["model"], task=study.spec, steps=steps, **WARMING), runs=folder, name=f"warming-{steps}")
+        policy = load_policy(str(run.folder), learning_rate=0.0)
         hits = recall(policy, task, examples, max_new_tokens=study.plan.new_tokens)
         found[steps] = sum(hits) / len(hits)
+        print(f"{study.settings['task']}: {found[steps]:.2f} right after {steps} steps of imitation", flush=True)
         if found[steps] >= KNOWN:
             break
     return found

@@ -90,6 +90,12 @@
     source.addEventListener("error", () => { source.close(); setTimeout(load, 2000); });
   }
 
+  // A button's answer brings the state with it. Another one that comes before would take the button away, and its answer would go nowhere.
+  document.addEventListener("htmx:before:swap", (event) => {
+    const asked = event.detail.ctx.request.method.toUpperCase();
+    if (asked === "GET" && document.querySelector("#state [hx-post].htmx-request")) event.preventDefault();
+  });
+
   let waiting;
   smoothing.addEventListener("input", () => {
     smoothing.nextElementSibling.value = smoothing.value;
