@@ -219,7 +219,10 @@ def test_on_a_disk_too_full_for_anything_no_run_is_begun(rlhub, tmp_path):
 
 
 def test_a_limit_on_file_sizes_stops_training_with_a_sentence_and_nothing_is_lost(rlhub, tmp_path):
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))"
+    # Python would write bytecode as far as the limit goes, and fail on it ever after.
+    limit = (
+        "import resource, sys; sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))"
+    )
     line = sentence(rlhub("train", TOY, "--runs", tmp_path, "--name", "toy", *BIG, before=limit))
     assert "could not write the checkpoint of step 2" in line
     assert "size limit" in line

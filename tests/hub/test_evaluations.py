@@ -48,6 +48,8 @@ def test_a_full_disk_leaves_the_lines_that_were_there(tmp_path):
     fill = (
         "import resource, signal, sys; from pathlib import Path\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        # Python would write bytecode as far as the limit goes, and fail on it ever after.
+        "sys.dont_write_bytecode = True\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 20}, {len(before) + 20}))\n"
         "from rlhub.hub.evaluations import keep_evaluation\n"
         "keep_evaluation(Path(sys.argv[1]), {'mean': 'x' * 100}); print('went on')"
