@@ -237,6 +237,7 @@ def test_odd_places_are_told_from_even_ones():
     assert model.model.rotary_emb.inv_freq[0] == pytest.approx(math.pi)
 
 
+@pytest.mark.timeout(900)
 def test_a_few_lessons_teach_to_read_edges(tmp_path):
     system = Think(blocks=1, steps=1, lessons=300, batch=32, test_every=1, tested=4, max_new_tokens=24, warmup=10)
     lines = rlhub.train(system, seed=0, runs=tmp_path).metrics()
