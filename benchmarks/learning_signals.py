@@ -46,7 +46,7 @@ ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
 SEARCHED, ANSWERS = 100, 16
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.25, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
-right. The likeliest answers are so much sooner: 32% of chain_sum's after two steps, when of those that are drawn, and rewarded, 2% are."""
+right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
 RL_RATE = 5e-6
 """Step size of what samples: with 2e-5, steps along the noise of 64 answers undo what those along the signal do."""

@@ -44,7 +44,7 @@ def test_a_process_that_is_killed_is_started_again():
     assert apart(divmod, 17, 5) == (3, 2)
 
 
-def test_an_interrupted_call_leaves_no_answer_behind(monkeypatch):
+def test_an_interrupted_call_leaves_no_answer_behind():
     apart = Apart(5.0)
     apart(os.getpid)
     connection, _ = apart._started

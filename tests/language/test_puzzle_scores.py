@@ -39,7 +39,7 @@ def test_every_data_set_that_evaluates_answers_is_known():
 
 @pytest.mark.parametrize("dataset", ["prime_factorization", "boxnet", "game_of_life"])
 def test_a_text_that_a_scorer_fails_on_is_worth_nothing(dataset):
-    assert scored(dataset, "no idea", '"a"', '{"a": [1]}') <= [0.05] * 3
+    assert max(scored(dataset, "no idea", '"a"', '{"a": [1]}')) <= 0.05
 
 
 @pytest.mark.parametrize("dataset", sorted(LENGTHY | LITERALS | {"prime_factorization", "complex_arithmetic", "chain_sum"}))

@@ -113,10 +113,10 @@ class Vector:
         """
         self._over = np.zeros_like(self._over)
         # A loop over copies takes a list, Atari's an array, and those with a single generator one number.
-        for form in (list(seeds), np.array(seeds)):
-            with suppress(TypeError, GymnasiumError), self._shaped():
-                return self._environments.reset(seed=cast(Any, form))[0]
         with self._shaped():
+            for form in (list(seeds), np.array(seeds)):
+                with suppress(TypeError, GymnasiumError):
+                    return self._environments.reset(seed=cast(Any, form))[0]
             return self._environments.reset(seed=seeds[0])[0]
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
