@@ -2,22 +2,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
+from waiting import until
 
 from rlhub.core.apart import Apart, Ended
-
-
-def within(seconds, function):
-    """Whether something becomes true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if function():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_calls_are_answered_by_another_process_which_stays():
@@ -76,4 +66,4 @@ def test_it_does_not_outlive_the_process_that_it_serves(tmp_path, busy):
         served = int(process.stdout.readline())
         assert psutil.pid_exists(served)
         process.kill()
-        assert within(30, lambda: not psutil.pid_exists(served) or psutil.Process(served).status() == psutil.STATUS_ZOMBIE)
+        until(lambda: not psutil.pid_exists(served) or psutil.Process(served).status() == psutil.STATUS_ZOMBIE)

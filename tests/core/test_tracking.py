@@ -5,12 +5,12 @@ import json
 import logging
 import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from waiting import until
 
 from rlhub.core import tracking
 from rlhub.core.errors import UserError
@@ -81,10 +81,7 @@ def in_trackio(storage, run):
 def in_wandb(folder, *wanted):
     """Whether the offline file that `wandb sync` would send holds all these; a process of its own writes it, at its leisure."""
     (path,) = folder.glob("trackers/wandb/offline-run-*/run-*.wandb")
-    end = time.monotonic() + 60
-    while not (there := all(each in path.read_bytes() for each in wanted)) and time.monotonic() < end:
-        time.sleep(0.1)
-    return there
+    return until(lambda: all(each in path.read_bytes() for each in wanted), 60)
 
 
 def broken_run(tmp_path, *track, seeds=2):

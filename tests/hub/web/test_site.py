@@ -13,6 +13,7 @@ import schemathesis
 from hub.folders import made_run
 from hub.web.serving import served
 from hypothesis import HealthCheck, Phase, given, settings
+from waiting import until
 
 from rlhub.hub.web.site import make_site
 
@@ -30,14 +31,6 @@ def post(address, value):
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
