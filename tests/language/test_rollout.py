@@ -12,9 +12,9 @@ from policies import parameters_after, toy_policy
 from rlhub.core.errors import UserError
 from rlhub.language import decoding, rollout
 from rlhub.language.decoding import extended
-from rlhub.language.logprobs import score
+from rlhub.language.logprobs import score, shares_prompts
 from rlhub.language.rollout import complete, draw, sample
-from rlhub.language.rows import pack
+from rlhub.language.rows import Group, pack
 
 PROMPTS = [[5, 6, 7, 8, 9], list(range(10, 21)), [30, 31], [40, 41, 42, 43, 44, 45, 46]]
 ENDS = [2, 9, 17, 33, *range(40, 52)]
@@ -88,6 +88,36 @@ def test_prompts_that_begin_one_another_are_read_together_and_continued_as_if_ap
     monkeypatch.setattr(decoding, "extended", lambda prompts: list(range(len(prompts))))
     apart = drawn()
     assert read == [19 + 3, 7 + 12 + 3 + 19 + 3 + 2]
+    assert torch.equal(together[0], apart[0])
+    assert torch.equal(together[1], apart[1])
+    torch.testing.assert_close(together[2], apart[2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("long", [1, 2, 6])
+def test_the_beginning_that_all_prompts_share_is_read_once_and_they_are_continued_as_if_apart(long, family, monkeypatch):
+    model = tiny_random(family, **({"sliding_window": 6} if family.startswith("gemma") else {}))
+    monkeypatch.setattr(decoding, "LONG", long)
+    begun = [50, 51, 52, 53, 54]
+    prompts = [[*begun, *prompt] for prompt in ([60, 61, 62], [61], [62, 60, 60, 61, 60, 62, 61, 63], [62, 60], [60, 61, 62])]
+    read = []
+
+    def packed(groups, *arguments, **options):
+        read.append(sum(group.tokens for group in groups))
+        return pack(groups, *arguments, **options)
+
+    monkeypatch.setattr(decoding, "pack", packed)
+
+    def drawn():
+        draws = torch.Generator().manual_seed(3)
+        return sample(model, prompts, group=3, max_new_tokens=TOKENS, end_ids=ENDS, pad_id=0, generator=draws)
+
+    together = drawn()
+    monkeypatch.setattr(decoding, "beginning_once", lambda prompts: [Group(prompt=prompt, completions=[]) for prompt in prompts])
+    apart = drawn()
+    if shares_prompts(model):
+        # two prompts are alike, and one begins another
+        assert read == [5 + 3 + 1 + 8 if long < 6 else 8 + 6 + 13, 8 + 6 + 13]
     assert torch.equal(together[0], apart[0])
     assert torch.equal(together[1], apart[1])
     torch.testing.assert_close(together[2], apart[2], atol=1e-5, rtol=1e-5)

@@ -10,7 +10,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 
 from rlhub.core.errors import UserError
 from rlhub.language.logprobs import score, score_separately, shares_prompts
-from rlhub.language.rows import Group, completion_mask, micro_batches, pack
+from rlhub.language.rows import Group, alike, completion_mask, micro_batches, pack
 
 RAGGED = [
     Group(prompt=[5, 6, 7, 8, 9, 10, 11], completions=[[12, 13, 14, 2], [15, 2], [2], []]),
@@ -70,6 +70,13 @@ def test_a_row_holds_each_prompt_once_and_no_last_tokens():
     assert row.positions.tolist() == [[0, 1, 2, 0, 1, 2, 3, 4, 3, 4, 3, 4, 3, 4]]
     assert row.sources.tolist() == [2, 6, 7, 2, 8, 9, 5, 10, 11, 5, 12, 13]
     assert row.targets.tolist() == [9, 10, 2, 11, 12, 13, 9, 10, 2, 11, 12, 13]
+
+
+@given(st.lists(st.lists(st.integers(0, 2), max_size=6), min_size=1, max_size=5))
+def test_texts_share_what_all_of_them_begin_with(texts):
+    shared = alike(texts)
+    assert all(text[:shared] == texts[0][:shared] for text in texts)
+    assert len({tuple(text[: shared + 1]) for text in texts}) > 1 or shared == min(map(len, texts))
 
 
 def test_a_mask_comes_from_lengths():

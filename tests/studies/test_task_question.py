@@ -6,7 +6,7 @@ from rlhub.core.errors import UserError
 from rlhub.language.model import load_model, load_policy
 from rlhub.language.task import load_task
 from rlhub.language.worked import decision
-from rlhub.studies.task_question import Beginning, TaskQuestion, beginning, common, nearest
+from rlhub.studies.task_question import Beginning, TaskQuestion, beginning, nearest
 
 SUM = "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=1&size=60"
 
@@ -68,10 +68,6 @@ def test_the_nearest_partner_is_the_one_that_differs_least():
 
 def test_a_partner_has_another_result():
     assert nearest([Beginning([1, 2], [7]), Beginning([1, 3], [7])]) == []
-
-
-def test_results_share_what_they_begin_with():
-    assert (common([1, 2, 3], [1, 2, 4]), common([1], [2]), common([1, 2], [1, 2, 3])) == (2, 0, 2)
 
 
 def test_a_task_without_worked_solutions_is_cut_where_its_answer_begins(tokenizer):

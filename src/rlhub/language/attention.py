@@ -105,7 +105,8 @@ class Branches:
         prompts: each prompt's length in tokens, at least 1.
         branches: for each prompt, the length of each of its completions; may be 0.
         device: where the model runs.
-        keep: remember the keys and values of the prompts (`prompt_keys[layer]`), for decoding to go on from.
+        keep: remember what decoding goes on from (`held[layer]`): the keys and values of each prompt, or, where there are completions, of
+            each completion with its prompt before it, as rectangles that are padded on the right, prompts before completions.
     """
 
     def __init__(self, prompts: Sequence[int], branches: Sequence[Sequence[int]], device: torch.device, *, keep: bool = False) -> None:
@@ -116,8 +117,7 @@ class Branches:
         self._prompt_of = torch.repeat_interleave(torch.arange(len(sizes), device=device), torch.tensor(sizes, device=device))
         self._device = device
         self._keep = keep
-        self.prompt_keys: dict[int, Float[Tensor, "prompts longest kv_heads head_dim"]] = {}
-        self.prompt_values: dict[int, Float[Tensor, "prompts longest kv_heads head_dim"]] = {}
+        self.held: dict[int, tuple[Float[Tensor, "texts longest kv_heads head_dim"], Float[Tensor, "texts longest kv_heads head_dim"]]] = {}
         self._biases: dict[tuple[str, int, int | None, torch.dtype], Tensor] = {}
 
     def attend(
@@ -146,7 +146,7 @@ class Branches:
         )
         query, key, value = self.prompts.pad(query), self.prompts.pad(key), self.prompts.pad(value)
         if self._keep:
-            self.prompt_keys[layer], self.prompt_values[layer] = key, value
+            self.held[layer] = key, value
         repeats = query.shape[2] // key.shape[2]
         bias = self._prompt_bias(repeats, window, query.dtype, softcap)
         outputs = [self.prompts.pack(_attention(query, key, value, bias, scale, softcap))]
@@ -154,6 +154,8 @@ class Branches:
             own_key, own_value = self.branches.pad(branch_key), self.branches.pad(branch_value)
             keys = torch.cat([self._spread(key), own_key], 1)
             values = torch.cat([self._spread(value), own_value], 1)
+            if self._keep:
+                self.held[layer] = keys, values
             bias = self._branch_bias(repeats, window, query.dtype)
             outputs.append(self.branches.pack(_attention(self.branches.pad(branch_query), keys, values, bias, scale, softcap)))
         return torch.cat(outputs)[None]

@@ -107,6 +107,12 @@ def micro_batches(groups: Sequence[Group], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
+def alike(texts: Sequence[list[int]]) -> int:
+    """How many tokens all texts begin with alike; the first in their order and the last differ soonest."""
+    least, most = min(texts), max(texts)
+    return next((place for place, (one, other) in enumerate(zip(least, most, strict=False)) if one != other), min(len(least), len(most)))
+
+
 def completion_mask(lengths: Int[Tensor, " completions"], longest: int | None = None) -> Bool[Tensor, "completions tokens"]:
     """True at a completion's tokens, made from lengths and never from ids: a pad id may equal an end id."""
     if longest is None:

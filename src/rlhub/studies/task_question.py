@@ -12,6 +12,7 @@ from rlhub.core.seeding import generator
 from rlhub.language.constitution import KINDS, Constitution
 from rlhub.language.model import Policy, encode, encode_completion
 from rlhub.language.rollout import generate
+from rlhub.language.rows import alike
 from rlhub.language.task import Example, load_task
 from rlhub.language.worked import decision
 from rlhub.lens.contrast import Contrast
@@ -78,7 +79,7 @@ class TaskQuestion(Question):
         begun = [beginning(tokenizer, example) for example in self.task.split("train")[:PAIRED]]
         found: dict[int, list[tuple[list[int], list[int], int, int]]] = defaultdict(list)
         for one, other in nearest(begun):
-            shared = common(one.result, other.result)
+            shared = alike([one.result, other.result])
             if shared < min(len(one.result), len(other.result)):
                 clean, corrupt = (each.ids + each.result[:shared] for each in (one, other))
                 found[len(clean)].append((clean, corrupt, one.result[shared], other.result[shared]))
@@ -140,21 +141,14 @@ def nearest(begun: Sequence[Beginning]) -> list[tuple[Beginning, Beginning]]:
     for one in begun:
         by_length[len(one.ids)].append(one)
     pairs = []
-    for alike in by_length.values():
-        ids = torch.tensor([one.ids for one in alike])
-        for place, one in enumerate(alike):
+    for partners in by_length.values():
+        ids = torch.tensor([one.ids for one in partners])
+        for place, one in enumerate(partners):
             far = (ids != ids[place]).sum(1).tolist()
-            others = [other for other in range(len(alike)) if alike[other].result != one.result and far[other]]
+            others = [other for other in range(len(partners)) if partners[other].result != one.result and far[other]]
             if others:
-                pairs.append((one, alike[min(others, key=lambda other: far[other])]))
+                pairs.append((one, partners[min(others, key=lambda other: far[other])]))
     return pairs
-
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two results begin with alike."""
-    return next(
-        (place for place, (first, second) in enumerate(zip(one, other, strict=False)) if first != second), min(len(one), len(other))
-    )
 
 
 def labels(tokenizer: Any, rows: torch.Tensor) -> tuple[str, ...]:
