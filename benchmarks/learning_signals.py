@@ -29,7 +29,7 @@ from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
 from rlhub.language.task import load_task
 from rlhub.studies.arms import Size, SizeName
-from rlhub.studies.behaviour import samples
+from rlhub.studies.behaviour import samples, share
 from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.searching import searched
@@ -90,6 +90,14 @@ class Learning(Signals):
         much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": 8}
         return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={}), self.room)
 
+    def answered(self, measuring: Measuring, subject: Subject) -> dict[str, Any]:
+        """Right answers to held-out questions, the likeliest and those that are drawn, and to questions of another kind."""
+        splits = measuring.question.splits
+        told = {split: measuring.right(subject, splits[split]) for split in ("heldout", "untouched")}
+        heldout = splits["heldout"]
+        drawn = samples(subject.policy, heldout.examples, max_new_tokens=heldout.new_tokens, seed=0)
+        return told | {"drawn": share(heldout.task.right(heldout.examples, [texts[0] for texts in drawn.texts]))}
+
     def searched(self, measuring: Measuring) -> dict[str, Any]:
         """What the base reaches with more tokens and the judge of steps, without beams."""
         heldout = measuring.question.splits["heldout"]
@@ -121,7 +129,7 @@ def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:
     try:
         train_arm(study, measuring, arm, seed)
         folder = measuring.store.folder / name / "checkpoints" / str(study.last_step(arm))
-        measuring.store.measured(f"{name}@last", "answers", lambda: measuring.answers(Subject(name, folder)))
+        measuring.store.measured(f"{name}@last", "answers", lambda: study.answered(measuring, Subject(name, folder)))
     except Exception:
         (measuring.store.folder / f"{name}.failed").write_text(traceback.format_exc())
 
@@ -138,7 +146,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
     runs = [(arm, seed) for seed in range(study.settings["seeds"]) for arm in study.arms]
     with progress(f"{task}, {study.size}", len(runs)) as told:
         measuring = study.begin(store, start, told)
-        store.measured("base", "answers", lambda: measuring.answers(measuring.base))
+        store.measured("base", "answers", lambda: study.answered(measuring, measuring.base))
         measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
         for arm, seed in Workers(study, measuring, workers).each(taught, runs):
             told.advance()

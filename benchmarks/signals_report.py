@@ -37,18 +37,23 @@ def arms(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {arm: runs for arm, runs in found.items() if runs}
 
 
-def outcomes(answers: dict[str, Any]) -> Float[Tensor, " questions"]:
+def outcomes(answers: dict[str, Any], asked: str) -> Float[Tensor, " questions"]:
     """1 for each held-out question that was answered rightly."""
-    return torch.tensor([float(digit) for digit in answers["heldout"]["each"]], dtype=torch.float64)
+    return torch.tensor([float(digit) for digit in answers[asked]["each"]], dtype=torch.float64)
 
 
-def gain(result: dict[str, Any], runs: list[dict[str, Any]]) -> Gain:
+def gain(result: dict[str, Any], runs: list[dict[str, Any]], asked: str = "heldout") -> Gain:
     """What training added to the share of right answers, and the 95% bootstrap interval over seeds and over questions, both drawn anew.
 
     A question is compared with itself: the base answers the same ones.
+
+    Args:
+        result: of a task.
+        runs: of a signal.
+        asked: heldout for the likeliest answers, drawn for those at temperature 1.
     """
-    before = outcomes(result["base"])
-    changes = torch.stack([outcomes(run["answers"]) - before for run in runs])
+    before = outcomes(result["base"], asked)
+    changes = torch.stack([outcomes(run["answers"], asked) - before for run in runs])
     seeds, questions = changes.shape
     draws = torch.Generator().manual_seed(0)
     each = torch.randint(seeds, (RESAMPLES, seeds), generator=draws)
@@ -65,22 +70,31 @@ def percent(value: float) -> str:
 
 def rows(result: dict[str, Any]) -> list[str]:
     """A task's table: a line an arm."""
-    told = ["| signal | held-out, each seed | gain [95%] | seen in training | facts kept | tokens | time a run |", "|---" * 7 + "|"]
+    told = [
+        "| signal | likeliest, each seed | gain [95%] | drawn, each seed | gain [95%] | facts kept | tokens | time a run |",
+        "|---" * 8 + "|",
+    ]
     for arm, runs in arms(result).items():
-        value, low, high = (100 * number for number in gain(result, runs))
-        clear = "**" if low > 0 or high < 0 else ""
-        splits = {split: [run["answers"][split]["value"] for run in runs] for split in ("heldout", "train", "untouched")}
+        splits = {asked: [run["answers"][asked]["value"] for run in runs] for asked in ("heldout", "drawn", "untouched")}
         columns = [
             NAMES[arm],
             ", ".join(map(percent, splits["heldout"])),
-            f"{clear}{value:+.0f} [{low:+.0f}, {high:+.0f}]{clear}",
-            percent(mean(splits["train"])),
+            gained(result, runs, "heldout"),
+            ", ".join(map(percent, splits["drawn"])),
+            gained(result, runs, "drawn"),
             percent(mean(splits["untouched"])),
             f"{mean(run['tokens'] for run in runs) / 1000:,.0f} thousand",
             clock(mean(run["seconds"] for run in runs)),
         ]
         told.append(f"| {' | '.join(columns)} |")
     return told
+
+
+def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> str:
+    """A gain with its interval, in points; in bold where the interval is clear of 0."""
+    value, low, high = (100 * number for number in gain(result, runs, asked))
+    clear = "**" if low > 0 or high < 0 else ""
+    return f"{clear}{value:+.0f} [{low:+.0f}, {high:+.0f}]{clear}"
 
 
 def searched(result: dict[str, Any]) -> list[str]:
@@ -137,7 +151,7 @@ def figure(result: dict[str, Any]) -> go.Figure:
                 x=[names[0], names[-1]], y=[height, height], mode="lines", name=words, line={"color": INK, "dash": dash, "width": 1.5}
             )
         )
-    drawn.update_yaxes(title_text="held-out questions answered rightly, %", rangemode="tozero")
+    drawn.update_yaxes(title_text="held-out questions, likeliest answer right, %", rangemode="tozero")
     drawn.update_xaxes(title_text="training signal")
     note = f"{result['asked']['model']}; dots: seeds; bars: mean and 95% interval of the gain over the base, over seeds and questions"
     return styled(drawn, title=f"{result['asked']['task']}: what each signal teaches<br><sup>{note}</sup>", width=1000, height=500)
@@ -146,8 +160,9 @@ def figure(result: dict[str, Any]) -> go.Figure:
 PREFACE = """# Does every signal teach?
 
 One base: SmolLM2-135M-Instruct after a short imitation of worked answers to a task of reasoning-gym. From there every signal goes on by
-itself, with as many updates and, where it samples, as many answers; each is then asked the same held-out questions, greedily. The gain is
-paired question by question with the base; its interval is a bootstrap's over seeds and over questions. In bold: an interval without 0.
+itself, with as many updates and, where it samples, as many answers; each is then asked the same held-out questions, for its likeliest
+answer and for one that is drawn at temperature 1, as in training. The gain is paired question by question with the base; its interval is a
+bootstrap's over seeds and over questions. In bold: an interval without 0.
 What the base reaches without further training, by spending tokens on many answers and a judge of steps, stands below.
 
 `python benchmarks/learning_signals.py` measures this page's numbers again, and `python benchmarks/signals_report.py` writes it from the
@@ -157,13 +172,14 @@ JSON in `benchmarks/results/signals/`. `rlhub study signals` asks what the signa
 
 def section(result: dict[str, Any]) -> list[str]:
     """A task's part of the page."""
-    asked, base, start = result["asked"], result["base"]["heldout"], result["start"]["heldout"]
+    asked, base, start, drawn = result["asked"], result["base"]["heldout"], result["start"]["heldout"], result["base"]["drawn"]
     missing = [f"`{name}` failed: {reason}" for name, reason in result["failed"].items()]
     return [
         f"## {asked['task']}",
         "",
         f"`{result['prompt']}`. Before anything {percent(start['value'])} of {start['count']} held-out questions, after "
-        f"{result['warmed']['steps'][-1]} steps of imitation {percent(base['value'])}: the base. {asked['seeds']} seeds, "
+        f"{result['warmed']['steps'][-1]} steps of imitation {percent(base['value'])} (drawn: {percent(drawn['value'])}; facts: "
+        f"{percent(result['base']['untouched']['value'])}): the base. {asked['seeds']} seeds, "
         f"{result['machine']['gpu'] or result['machine']['cpu']}.",
         "",
         *rows(result),

@@ -19,7 +19,7 @@ def report(script):
 def answers(right):
     """So many of the held-out questions answered rightly, the first ones."""
     each = "1" * right + "0" * (QUESTIONS - right)
-    return {split: {"value": right / QUESTIONS, "count": QUESTIONS, "each": each} for split in ("heldout", "train", "untouched")}
+    return {split: {"value": right / QUESTIONS, "count": QUESTIONS, "each": each} for split in ("heldout", "drawn", "untouched")}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_gain_is_paired_question_by_question(report, result):
 
 def test_a_gain_that_may_be_none_is_not_in_bold(report, result):
     lines = report.rows(result)
-    assert "| SFT | 25%, 25% | +0 [+0, +0] | 25% | 25% | 12 thousand | 1:05 |" in lines
+    assert "| SFT | 25%, 25% | +0 [+0, +0] | 25%, 25% | +0 [+0, +0] | 25% | 12 thousand | 1:05 |" in lines
     assert next(line for line in lines if "GRPO" in line).startswith("| GRPO | 75%, 50% | **+38 [")
 
 

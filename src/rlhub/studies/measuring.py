@@ -16,7 +16,7 @@ from rlhub.lens.graph import Graph
 from rlhub.studies import behaviour, circuits, instruments
 from rlhub.studies.arms import Size
 from rlhub.studies.conduct import conduct
-from rlhub.studies.question import Question, Wrong
+from rlhub.studies.question import Asked, Question, Wrong
 from rlhub.studies.store import Store
 
 SAMPLED = 32
@@ -114,10 +114,11 @@ class Measuring:
 
     def answers(self, subject: Subject) -> dict[str, Any]:
         """The share of questions of each split that are answered rightly."""
-        return {
-            split: behaviour.share(behaviour.recall(subject.policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens))
-            for split, asked in self.question.splits.items()
-        }
+        return {split: self.right(subject, asked) for split, asked in self.question.splits.items()}
+
+    def right(self, subject: Subject, asked: Asked) -> dict[str, Any]:
+        """The share of questions that are answered rightly."""
+        return behaviour.share(behaviour.recall(subject.policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens))
 
     def scores(self, subject: Subject) -> circuits.PerPair:
         """Edge scores, pair by pair."""

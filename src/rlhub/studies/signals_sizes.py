@@ -29,9 +29,9 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     """The fields of the arms that sample: as many answers in each step."""
     drawn = {"steps": steps, "max_new_tokens": new_tokens, "learning_rate": learning_rate, "warmup": 2}
     grouped = drawn | {"prompts": prompts, "group": group}
-    # PPO's value model stands in for the group; its updates are as many as the others'.
-    single = drawn | {"prompts": prompts * group, "group": 1, "epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
-    return {"ppo": single, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min"}}
+    # PPO's value model stands in for the group, but it gets the same answers to the same prompts, and as many updates as the others.
+    valued = grouped | {"epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
+    return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min"}}
 
 
 SIZES: dict[str, Size] = {
