@@ -44,12 +44,14 @@ RUNS = Path(__file__).parent / "runs" / "signals"
 ASKED = ("chain_sum", "spell_backward", "number_sorting")
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
 SEARCHED, ANSWERS = 100, 16
-WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.25, 100
+WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
-RL_RATE = 5e-6
-"""Step size of what samples: with 2e-5, steps along the noise of 64 answers undo what those along the signal do."""
+RL_RATE = 1e-5
+"""Step size of what samples."""
+ROOM = {"chain_sum": 40, "one_digit_sum": 40, "spell_backward": 48, "number_sorting": 160}
+"""Tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it."""
 
 
 def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
@@ -204,7 +206,7 @@ if __name__ == "__main__":
     asked = words.parse_args()
     for task in asked.tasks:
         size: SizeName = asked.size
-        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds)
+        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds, max_new_tokens=ROOM[task])
         path = OUTPUT / f"{task}-{size}.json"
         if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
             continue
