@@ -34,20 +34,23 @@ from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
-from rlhub.studies.signals_sizes import SIZES, sampling, with_room
+from rlhub.studies.signals_sizes import ASKED, SIZES, sampling, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
+from rlhub.studies.task_question import TaskQuestion
 from rlhub.studies.workers import Workers
 
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
-ASKED = ("chain_sum", "spell_backward", "number_sorting")
+LEARNT = ("chain_sum", "spell_backward", "number_sorting")
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
 SEARCHED, ANSWERS = 100, 16
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
+PROMPTS = {"number_sorting": 4}
+"""Prompts in a step on two cores, where others than 8: a task with four times the tokens gets half the answers."""
 RL_RATE = 1e-5
 """Step size of what samples."""
 ROOM = {"chain_sum": 40, "one_digit_sum": 40, "spell_backward": 48, "number_sorting": 160}
@@ -89,8 +92,13 @@ class Learning(Signals):
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
-        much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": 8}
+        much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": PROMPTS.get(self.settings["task"], 8)}
         return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={}), self.room)
+
+    @property
+    def question(self) -> TaskQuestion:
+        """What is asked: whatever the size as many questions as the largest study asks, and nothing about conduct."""
+        return TaskQuestion(self.spec, asked=ASKED["full"], untouched=self.plan.untouched, new_tokens=self.plan.new_tokens)
 
     def answered(self, measuring: Measuring, subject: Subject) -> dict[str, Any]:
         """Right answers to held-out questions, the likeliest and those that are drawn, and to questions of another kind."""
@@ -197,7 +205,7 @@ def sentence(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     use_plain_lines(True)
     words = argparse.ArgumentParser()
-    words.add_argument("tasks", nargs="*", default=ASKED, choices=[*ASKED, "one_digit_sum"])
+    words.add_argument("tasks", nargs="*", default=LEARNT, choices=[*LEARNT, "one_digit_sum"])
     words.add_argument("--workers", type=int, default=1)
     words.add_argument("--size", choices=["small", "full"], default="full" if torch.cuda.is_available() else "small")
     words.add_argument("--model", default="smollm2")
