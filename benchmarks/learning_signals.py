@@ -124,9 +124,11 @@ def warmed(study: Learning, folder: Path) -> dict[int, float]:
     for steps in WARMED:
         # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
         run = train(SFT(model=study.settings["model"], task=study.spec, steps=steps, **WARMING), runs=folder, name=f"warming-{steps}")
-        policy = load_policy(str(run.folder), learning_rate=0.0)
-        drawn = samples(policy, examples, max_new_tokens=study.plan.new_tokens, seed=0)
-        found[steps] = sum(task.right(examples, [texts[0] for texts in drawn.texts])) / len(examples)
+        known = folder / f"right-after-{steps}-of-{study.plan.new_tokens}-tokens.json"
+        if not known.exists():
+            drawn = samples(load_policy(str(run.folder), learning_rate=0.0), examples, max_new_tokens=study.plan.new_tokens, seed=0)
+            known.write_text(json.dumps(sum(task.right(examples, [texts[0] for texts in drawn.texts])) / len(examples)))
+        found[steps] = read_json(known)
         print(f"{study.settings['task']}: {found[steps]:.2f} right after {steps} steps of imitation", flush=True)
         if found[steps] >= KNOWN:
             break
