@@ -170,21 +170,6 @@ def test_what_follows_a_step_changes_nothing_about_it(run):
     assert both[0] == pytest.approx(first[0], abs=1e-5)
 
 
-@pytest.mark.parametrize("micro_tokens", [1, 40, 4_096])
-def test_solutions_of_one_prompt_share_it_and_are_judged_as_if_alone(run, micro_tokens, monkeypatch):
-    scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
-    prompts = [scorer.tokenizer(text)["input_ids"] for text in ("Solve the first one.", "And now another.", "Solve the first one.")]
-    solutions = [(prompts[place // 4], row["steps"]) for place, row in zip(range(12), rows(), strict=False)]
-    alone = [chances(scorer, [solution])[0] for solution in solutions]
-    fed = []
-    read = scorer.read_all
-    monkeypatch.setattr(scorer, "read_all", lambda groups, **settings: fed.extend(groups) or read(groups, **settings))
-    together = chances(scorer, solutions, micro_tokens=micro_tokens)
-    assert [pytest.approx(steps, abs=1e-5) for steps in alone] == together
-    assert len(fed) == {1: 12, 4_096: 3}.get(micro_tokens, len(fed))
-    assert all(len(group.completions) == 1 or group.tokens <= micro_tokens for group in fed)
-
-
 def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, monkeypatch):
     settings = {"model": "tiny", "task": "facts:capitals", "steps": 2, "batch": 4, "solutions": 8, "rollouts": 2, "max_new_tokens": 3}
     system = ProcessReward(**settings, precision="fp32")

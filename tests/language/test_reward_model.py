@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import rlhub
 from rlhub.core.errors import UserError
-from rlhub.language import hidden
+from rlhub.language import hidden, scorer
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_model, load_policy
 from rlhub.language.reward_losses import bradley_terry_loss, calibration, ranking_loss
@@ -44,6 +44,19 @@ def run(ranked_file, tmp_path_factory):
     task = f"{ranked_file}?test={ranked_file}"
     system = RewardModel(model="tiny", task=task, steps=40, batch=5, learning_rate=1e-3, samples=32, max_new_tokens=4, precision="fp32")
     return rlhub.train(system, seed=0, runs=tmp_path_factory.mktemp("runs"), name="judge")
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 40, 4_096])
+def test_a_prompt_is_read_once_for_all_its_answers_and_they_are_scored_as_if_alone(micro_tokens, monkeypatch):
+    model = toy_scorer()
+    alone = toy_groups(3, 4)
+    groups = [Group(prompt=group.prompt, completions=[completion]) for group in alone for completion in group.completions]
+    fed = []
+    read = scorer.read_head
+    monkeypatch.setattr(scorer, "read_head", lambda model, groups: fed.extend(groups) or read(model, groups))
+    together = scores_of(model, groups, micro_tokens=micro_tokens)
+    assert len(fed) == {1: 12, 4_096: 3}.get(micro_tokens, len(fed))
+    torch.testing.assert_close(together, torch.cat([scores_of(model, [group]) for group in groups]), atol=1e-5, rtol=1e-5)
 
 
 def test_equal_scores_cost_log_2_and_a_margin_shifts_them():

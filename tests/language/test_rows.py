@@ -1,5 +1,7 @@
 """Completions that share their prompt in one row get what each would get in a row of its own."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from families import FAMILIES, tiny_random
@@ -10,7 +12,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 
 from rlhub.core.errors import UserError
 from rlhub.language.logprobs import score, score_separately, shares_prompts
-from rlhub.language.rows import Group, alike, completion_mask, micro_batches, pack
+from rlhub.language.rows import Group, alike, completion_mask, joined, micro_batches, pack
 
 RAGGED = [
     Group(prompt=[5, 6, 7, 8, 9, 10, 11], completions=[[12, 13, 14, 2], [15, 2], [2], []]),
@@ -94,6 +96,17 @@ def test_micro_batches_hold_every_group_once_in_order_and_within_the_limit(limit
     batches = list(micro_batches(groups, limit))
     assert [index for batch in batches for index in batch] == list(range(9))
     assert all(len(batch) == 1 or sum(groups[index].tokens for index in batch) <= limit for batch in batches)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), max_size=12), st.integers(1, 20))
+def test_neighbours_of_one_prompt_are_joined_within_the_limit_and_nothing_else_changes(laid, limit):
+    groups = [Group(prompt=[prompt] * 3, completions=[[place] * length]) for place, (prompt, length) in enumerate(laid)]
+    found = joined(groups, limit)
+    assert [(group.prompt, text) for group in found for text in group.completions] == [(one.prompt, one.completions[0]) for one in groups]
+    assert all(len(group.completions) == 1 or group.tokens <= limit for group in found)
+    for one, other in pairwise(found):
+        assert one.prompt != other.prompt or one.tokens + other.tokens - 3 > limit or len(other.completions) > 1
+    assert [len(group.completions) for group in groups] == [1] * len(groups)
 
 
 def gradients(model, scored, weights):

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -187,16 +186,12 @@ def chances(scorer: Scorer, solutions: Sequence[tuple[list[int], Sequence[str]]]
 
     Args:
         scorer: a process reward model.
-        solutions: prompts as the scorer's tokens, and steps; a prompt is read once for all of its solutions that follow each other.
+        solutions: prompts as the scorer's tokens, and steps.
         micro_tokens: most tokens computed at a time.
     """
     laid = [tokenize(scorer.tokenizer, steps) for _, steps in solutions]
     if not laid:
         return []
-    groups = []
-    for prompt, alike in groupby(zip(solutions, laid, strict=True), key=lambda pair: pair[0][0]):
-        texts = [one.ids for _, one in alike]
-        most = max((micro_tokens - len(prompt)) // max(*map(len, texts), 1), 1)
-        groups += [Group(prompt=prompt, completions=texts[start : start + most]) for start in range(0, len(texts), most)]
+    groups = [Group(prompt=prompt, completions=[one.ids]) for (prompt, _), one in zip(solutions, laid, strict=True)]
     right = torch.softmax(scorer.read_all(groups, micro_tokens=micro_tokens).values, -1)[..., 1]
     return [right[row, one.ends].tolist() for row, one in enumerate(laid)]

@@ -107,6 +107,21 @@ def micro_batches(groups: Sequence[Group], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
+def joined(groups: Sequence[Group], tokens: int) -> list[Group]:
+    """The same completions in the same order, with neighbours of one prompt in one group as long as it has at most so many tokens."""
+    found: list[Group] = []
+    held = 0
+    for group in groups:
+        added = group.tokens - len(group.prompt)
+        if found and found[-1].prompt == group.prompt and held + added <= tokens:
+            found[-1].completions.extend(group.completions)
+            held += added
+        else:
+            found.append(Group(prompt=group.prompt, completions=list(group.completions)))
+            held = group.tokens
+    return found
+
+
 def alike(texts: Sequence[list[int]]) -> int:
     """How many tokens all texts begin with alike; the first in their order and the last differ soonest."""
     least, most = min(texts), max(texts)

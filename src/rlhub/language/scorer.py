@@ -23,7 +23,7 @@ from rlhub.language.hidden import states
 from rlhub.language.logprobs import causal_model
 from rlhub.language.model import Policy, Precision, adamw, end_ids, load_tokenizer, load_weights, model_source, resolved, with_adapters
 from rlhub.language.quiet import without_bars
-from rlhub.language.rows import Group, completion_mask, micro_batches
+from rlhub.language.rows import Group, completion_mask, joined, micro_batches
 
 SCALE = "reward_scale.json"
 HEADS = ("score", "classifier")
@@ -88,12 +88,16 @@ class Scorer(Policy):
 
     @torch.no_grad()
     def read_all(self, groups: Sequence[Group], *, micro_tokens: int) -> Outputs:
-        """What the head says along all completions, without gradient, on the CPU."""
+        """What the head says along all completions, without gradient, on the CPU.
+
+        Groups of one prompt that follow each other are read as one, as far as that stays within `micro_tokens`.
+        """
+        read = joined(groups, micro_tokens)
         with self.autocast():
             parts = [
-                read_head(self.bare, [groups[index] for index in part])
-                for part in micro_batches(groups, micro_tokens)
-                if any(groups[index].completions for index in part)
+                read_head(self.bare, [read[index] for index in part])
+                for part in micro_batches(read, micro_tokens)
+                if any(read[index].completions for index in part)
             ]
         longest = max(part.mask.shape[1] for part in parts)
         return Outputs(
