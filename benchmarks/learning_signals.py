@@ -158,6 +158,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
     runs = [(arm, seed) for seed in range(study.settings["seeds"]) for arm in study.arms]
     with progress(f"{task}, {study.size}", len(runs)) as told:
         measuring = study.begin(store, start, told)
+        told.activity = "asking the base, and for wrong answers"
         store.measured("base", "answers", lambda: study.answered(measuring, measuring.base))
         measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
         for arm, seed in Workers(study, measuring, workers).each(taught, runs):
