@@ -34,7 +34,7 @@ from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
-from rlhub.studies.signals_sizes import ASKED, SIZES, sampling, with_room
+from rlhub.studies.signals_sizes import SIZES, sampling, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.task_question import TaskQuestion
@@ -42,19 +42,39 @@ from rlhub.studies.workers import Workers
 
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
-LEARNT = ("chain_sum", "spell_backward", "number_sorting")
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
 SEARCHED, ANSWERS = 100, 16
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
-PROMPTS = {"number_sorting": 4}
-"""Prompts in a step on two cores, where others than 8: a task with four times the tokens gets half the answers."""
 RL_RATE = 2e-5
 """Step size of what samples; half of it leaves most of what 12 steps can teach untaught."""
-ROOM = {"chain_sum": 40, "one_digit_sum": 40, "spell_backward": 48, "number_sorting": 160}
-"""Tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Much:
+    """How much is done for a task on two cores.
+
+    Attributes:
+        room: tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it.
+        steps: of what samples.
+        prompts: in each of them, with 8 answers each.
+        heldout: questions that are asked.
+    """
+
+    room: int
+    steps: int = 12
+    prompts: int = 8
+    heldout: int = 200
+
+
+MUCH = {
+    "chain_sum": Much(room=40),
+    "spell_backward": Much(room=48),
+    # Four times the tokens of the others.
+    "number_sorting": Much(room=160, steps=8, prompts=4, heldout=100),
+}
 
 
 def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
@@ -92,13 +112,15 @@ class Learning(Signals):
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
-        much = {"steps": 20, "prompts": 16} if self.size == "full" else {"steps": 12, "prompts": PROMPTS.get(self.settings["task"], 8)}
-        return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, **much), keep={}), self.room)
+        much = MUCH[self.settings["task"]]
+        steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
+        return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, steps=steps, prompts=prompts), keep={}), self.room)
 
     @property
     def question(self) -> TaskQuestion:
-        """What is asked: whatever the size as many questions as the largest study asks, and nothing about conduct."""
-        return TaskQuestion(self.spec, asked=ASKED["full"], untouched=self.plan.untouched, new_tokens=self.plan.new_tokens)
+        """What is asked: on two cores as much as on a GPU, and nothing about conduct."""
+        asked = MUCH[self.settings["task"]].heldout
+        return TaskQuestion(self.spec, asked=asked, untouched=self.plan.untouched, new_tokens=self.plan.new_tokens)
 
     def answered(self, measuring: Measuring, subject: Subject) -> dict[str, Any]:
         """Right answers to held-out questions, the likeliest and those that are drawn, and to questions of another kind."""
@@ -208,7 +230,7 @@ def sentence(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     use_plain_lines(True)
     words = argparse.ArgumentParser()
-    words.add_argument("tasks", nargs="*", default=LEARNT, choices=[*LEARNT, "one_digit_sum"])
+    words.add_argument("tasks", nargs="*", default=list(MUCH), choices=list(MUCH))
     words.add_argument("--workers", type=int, default=1)
     words.add_argument("--size", choices=["small", "full"], default="full" if torch.cuda.is_available() else "small")
     words.add_argument("--model", default="smollm2")
@@ -217,7 +239,7 @@ if __name__ == "__main__":
     asked = words.parse_args()
     for task in asked.tasks:
         size: SizeName = asked.size
-        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds, max_new_tokens=ROOM[task])
+        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds, max_new_tokens=MUCH[task].room)
         path = OUTPUT / f"{task}-{size}.json"
         if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
             continue
