@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from policies import parameters_after, toy_policy
 
 from rlhub.core.errors import UserError
-from rlhub.language import decoding, rollout
+from rlhub.language import decoding, rollout, rows
 from rlhub.language.decoding import extended
 from rlhub.language.logprobs import score, shares_prompts
 from rlhub.language.rollout import complete, draw, sample
-from rlhub.language.rows import Group, pack
+from rlhub.language.rows import pack
 
 PROMPTS = [[5, 6, 7, 8, 9], list(range(10, 21)), [30, 31], [40, 41, 42, 43, 44, 45, 46]]
 ENDS = [2, 9, 17, 33, *range(40, 52)]
@@ -94,17 +94,18 @@ def test_prompts_that_begin_one_another_are_read_together_and_continued_as_if_ap
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("long", [1, 2, 6])
-def test_the_beginning_that_all_prompts_share_is_read_once_and_they_are_continued_as_if_apart(long, family, monkeypatch):
+@pytest.mark.parametrize("way", ["shared", "copied"])
+def test_the_beginning_that_all_prompts_share_is_read_once_and_they_are_continued_as_if_apart(way, family, monkeypatch):
     model = tiny_random(family, **({"sliding_window": 6} if family.startswith("gemma") else {}))
-    monkeypatch.setattr(decoding, "LONG", long)
+    monkeypatch.setattr(decoding, "LONG", 1 if way == "shared" else 1000)
     begun = [50, 51, 52, 53, 54]
     prompts = [[*begun, *prompt] for prompt in ([60, 61, 62], [61], [62, 60, 60, 61, 60, 62, 61, 63], [62, 60], [60, 61, 62])]
     read = []
 
     def packed(groups, *arguments, **options):
-        read.append(sum(group.tokens for group in groups))
-        return pack(groups, *arguments, **options)
+        row = pack(groups, *arguments, **options)
+        read.append(row.ids.shape[1])
+        return row
 
     monkeypatch.setattr(decoding, "pack", packed)
 
@@ -112,12 +113,12 @@ def test_the_beginning_that_all_prompts_share_is_read_once_and_they_are_continue
         draws = torch.Generator().manual_seed(3)
         return sample(model, prompts, group=3, max_new_tokens=TOKENS, end_ids=ENDS, pad_id=0, generator=draws)
 
-    together = drawn()
-    monkeypatch.setattr(decoding, "beginning_once", lambda prompts: [Group(prompt=prompt, completions=[]) for prompt in prompts])
     apart = drawn()
+    monkeypatch.setattr(rows, "BEGINNING", 5)
+    together = drawn()
     if shares_prompts(model):
         # two prompts are alike, and one begins another
-        assert read == [5 + 3 + 1 + 8 if long < 6 else 8 + 6 + 13, 8 + 6 + 13]
+        assert read == [8 + 6 + 13, 5 + 3 + 1 + 8]
     assert torch.equal(together[0], apart[0])
     assert torch.equal(together[1], apart[1])
     torch.testing.assert_close(together[2], apart[2], atol=1e-5, rtol=1e-5)

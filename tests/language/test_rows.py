@@ -11,6 +11,7 @@ from policies import toy_groups
 from transformers import GptOssConfig, GptOssForCausalLM
 
 from rlhub.core.errors import UserError
+from rlhub.language import rows
 from rlhub.language.logprobs import score, score_separately, shares_prompts
 from rlhub.language.rows import Group, alike, completion_mask, joined, micro_batches, pack
 
@@ -20,6 +21,17 @@ RAGGED = [
     Group(prompt=[40], completions=[[41, 42]]),
 ]
 EVEN = [Group(prompt=[index, 7, 8], completions=[[9, 10, 2], [11, 12, 13]]) for index in (20, 21)]
+BEGUN = [50, 51, 52, 53, 54]
+"""A beginning that all prompts share; the second one adds no token but one, and two are alike."""
+BEGUN_RAGGED = [
+    Group(prompt=[*BEGUN, 60, 61], completions=[[12, 13, 14, 2], [15, 2], [2], []]),
+    Group(prompt=[*BEGUN, 60], completions=[[22, 23, 24, 25, 26, 27, 28], []]),
+    Group(prompt=[*BEGUN, 60, 61], completions=[[42], [41, 42, 43]]),
+    Group(prompt=[*BEGUN, 62, 63, 64, 65], completions=[]),
+]
+WINDOWS = (None, 3, 6, 9)
+"""Shorter and longer than the beginning, and longer than some prompts."""
+BEGUN_EVEN = [Group(prompt=[*BEGUN, *group.prompt], completions=group.completions) for group in EVEN]
 
 
 @pytest.mark.parametrize("groups", [RAGGED, EVEN], ids=["ragged", "even"])
@@ -27,6 +39,23 @@ EVEN = [Group(prompt=[index, 7, 8], completions=[[9, 10, 2], [11, 12, 13]]) for 
 def test_a_shared_prompt_changes_neither_log_probs_nor_entropies_nor_gradients(family, groups):
     model = tiny_random(family, **({"sliding_window": 4} if family.startswith("gemma") else {}))
     assert shares_prompts(model)
+    together = score(model, groups, temperature=0.7)
+    apart = score_separately(model, groups, temperature=0.7)
+    torch.testing.assert_close(together.logprobs, apart.logprobs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together.entropy, apart.entropy, atol=1e-5, rtol=1e-5)
+    weights = torch.randn(apart.logprobs.shape, generator=torch.Generator().manual_seed(0))
+    for mine, other in zip(gradients(model, together, weights), gradients(model, apart, weights), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5 * (1 + other.abs().max().item()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [BEGUN_RAGGED, BEGUN_EVEN], ids=["ragged", "even"])
+@pytest.mark.parametrize(
+    ("family", "window"), [(name, size) for name in FAMILIES for size in WINDOWS if name.startswith("gemma") or not size]
+)
+def test_a_beginning_that_all_prompts_share_changes_neither_log_probs_nor_entropies_nor_gradients(family, groups, window, monkeypatch):
+    monkeypatch.setattr(rows, "BEGINNING", 1)
+    assert pack(groups, torch.device("cpu")).ids.shape[1] == sum(group.tokens for group in groups) - 5 * (len(groups) - 1)
+    model = tiny_random(family, **({"sliding_window": window} if window else {}))
     together = score(model, groups, temperature=0.7)
     apart = score_separately(model, groups, temperature=0.7)
     torch.testing.assert_close(together.logprobs, apart.logprobs, atol=1e-5, rtol=1e-5)
@@ -79,6 +108,16 @@ def test_texts_share_what_all_of_them_begin_with(texts):
     shared = alike(texts)
     assert all(text[:shared] == texts[0][:shared] for text in texts)
     assert len({tuple(text[: shared + 1]) for text in texts}) > 1 or shared == min(map(len, texts))
+
+
+def test_what_all_prompts_begin_with_is_laid_once_if_it_is_long(monkeypatch):
+    assert pack(BEGUN_EVEN, torch.device("cpu")).ids.shape[1] == 2 * 8 + 8
+    monkeypatch.setattr(rows, "BEGINNING", 5)
+    row = pack(BEGUN_EVEN, torch.device("cpu"))
+    assert row.ids.tolist() == [[*BEGUN, 20, 7, 8, 21, 7, 8, 9, 10, 11, 12, 9, 10, 11, 12]]
+    assert row.positions.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9, 8, 9, 8, 9, 8, 9]]
+    assert row.ends.tolist() == [7, 10]
+    assert row.sources.tolist() == [7, 11, 12, 7, 13, 14, 10, 15, 16, 10, 17, 18]
 
 
 def test_a_mask_comes_from_lengths():

@@ -101,23 +101,30 @@ class Ragged:
 class Branches:
     """Prompts and their completions packed into one row: first all prompts, end to end, then all completions, prompt by prompt.
 
+    What all prompts begin with may stand before them, once; they attend to it as completions attend to their prompt.
+
     Args:
-        prompts: each prompt's length in tokens, at least 1.
+        prompts: each prompt's length in tokens, without that beginning, at least 1.
         branches: for each prompt, the length of each of its completions; may be 0.
         device: where the model runs.
-        keep: remember what decoding goes on from (`held[layer]`): the keys and values of each prompt, or, where there are completions, of
-            each completion with its prompt before it, as rectangles that are padded on the right, prompts before completions.
+        beginning: how many tokens all prompts begin with.
+        keep: remember the keys and values of the prompts, from their beginning on (`held[layer]`), for decoding to go on from.
     """
 
-    def __init__(self, prompts: Sequence[int], branches: Sequence[Sequence[int]], device: torch.device, *, keep: bool = False) -> None:
+    def __init__(
+        self, prompts: Sequence[int], branches: Sequence[Sequence[int]], device: torch.device, *, beginning: int = 0, keep: bool = False
+    ) -> None:
         self.prompts = Ragged(prompts, device)
         self.branches = Ragged([length for group in branches for length in group], device)
+        self._beginning, self._longest = beginning, beginning + self.prompts.longest
         sizes = [len(group) for group in branches]
         self._group = sizes[0] if len(set(sizes)) == 1 else None
         self._prompt_of = torch.repeat_interleave(torch.arange(len(sizes), device=device), torch.tensor(sizes, device=device))
         self._device = device
         self._keep = keep
-        self.held: dict[int, tuple[Float[Tensor, "texts longest kv_heads head_dim"], Float[Tensor, "texts longest kv_heads head_dim"]]] = {}
+        self.held: dict[
+            int, tuple[Float[Tensor, "prompts longest kv_heads head_dim"], Float[Tensor, "prompts longest kv_heads head_dim"]]
+        ] = {}
         self._biases: dict[tuple[str, int, int | None, torch.dtype], Tensor] = {}
 
     def attend(
@@ -140,22 +147,29 @@ class Branches:
             with torch.autocast("cpu", enabled=False):
                 wide = (x.float() for x in (query, key, value))
                 return self.attend(layer, *wide, scale=scale, window=window, softcap=softcap).to(query.dtype)
-        split = (self.prompts.total, self.branches.total)
-        (query, branch_query), (key, branch_key), (value, branch_value) = (
+        split = (self._beginning, self.prompts.total, self.branches.total)
+        (first_query, query, branch_query), (first_key, key, branch_key), (first_value, value, branch_value) = (
             x.squeeze(0).transpose(0, 1).split(split) for x in (query, key, value)
         )
         query, key, value = self.prompts.pad(query), self.prompts.pad(key), self.prompts.pad(value)
+        repeats = query.shape[2] // key.shape[2]
+        outputs = []
+        if self._beginning:
+            bias = self._causal_bias(self._beginning, repeats, window, query.dtype, softcap)
+            outputs.append(_attention(first_query[None], first_key[None], first_value[None], bias, scale, softcap)[0])
+            key, value = (
+                torch.cat([x.expand(self.prompts.count, *x.shape), rest], 1) for x, rest in ((first_key, key), (first_value, value))
+            )
+            bias = self._rest_bias(repeats, window, query.dtype)
+        else:
+            bias = self._causal_bias(self._longest, repeats, window, query.dtype, softcap)
         if self._keep:
             self.held[layer] = key, value
-        repeats = query.shape[2] // key.shape[2]
-        bias = self._prompt_bias(repeats, window, query.dtype, softcap)
-        outputs = [self.prompts.pack(_attention(query, key, value, bias, scale, softcap))]
+        outputs.append(self.prompts.pack(_attention(query, key, value, bias, scale, softcap)))
         if self.branches.total:
             own_key, own_value = self.branches.pad(branch_key), self.branches.pad(branch_value)
             keys = torch.cat([self._spread(key), own_key], 1)
             values = torch.cat([self._spread(value), own_value], 1)
-            if self._keep:
-                self.held[layer] = keys, values
             bias = self._branch_bias(repeats, window, query.dtype)
             outputs.append(self.branches.pack(_attention(self.branches.pad(branch_query), keys, values, bias, scale, softcap)))
         return torch.cat(outputs)[None]
@@ -165,28 +179,34 @@ class Branches:
             return x.index_select(0, self._prompt_of)
         return x[:, None].expand(-1, self._group, *x.shape[1:]).flatten(0, 1)
 
-    def _prompt_bias(self, repeats: int, window: int | None, dtype: torch.dtype, softcap: float | None) -> Tensor | None:
-        longest = self.prompts.longest
+    def _causal_bias(self, longest: int, repeats: int, window: int | None, dtype: torch.dtype, softcap: float | None) -> Tensor | None:
         if window is not None and window >= longest:
             window = None
         if window is None and softcap is None:
             return None
-        name = ("prompt", repeats, window, dtype)
+        name = ("causal", repeats, window, dtype)
         if name not in self._biases:
             at = torch.arange(longest, device=self._device)
             self._biases[name] = position_bias(at[:, None], at[None, :], window, dtype).repeat(repeats, 1)
         return self._biases[name]
 
+    def _rest_bias(self, repeats: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        name = ("rest", repeats, window, dtype)
+        if name not in self._biases:
+            at = torch.arange(self._longest, device=self._device)
+            self._biases[name] = position_bias(at[self._beginning :, None], at[None, :], window, dtype).repeat(repeats, 1)
+        return self._biases[name]
+
     def _branch_bias(self, repeats: int, window: int | None, dtype: torch.dtype) -> Tensor:
-        longest = self.prompts.longest + self.branches.longest
+        longest = self._longest + self.branches.longest
         if window is not None and window >= longest:
             window = None
         name = ("branch", repeats, window, dtype)
         if name not in self._biases:
-            lengths = self.prompts.lengths[:1] if self.prompts.even else self.prompts.lengths[self._prompt_of]
+            lengths = self._beginning + (self.prompts.lengths[:1] if self.prompts.even else self.prompts.lengths[self._prompt_of])
             steps = torch.arange(self.branches.longest, device=self._device)
             own = lengths[:, None] + steps
-            at = torch.arange(self.prompts.longest, device=self._device).expand(len(lengths), -1)
+            at = torch.arange(self._longest, device=self._device).expand(len(lengths), -1)
             # A key in a short prompt's padding gets a position after every query, so that the causal rule alone hides it.
             keys = torch.cat([torch.where(at < lengths[:, None], at, longest), own], 1)
             bias = position_bias(own[:, :, None], keys[:, None, :], window, dtype).repeat(1, repeats, 1)

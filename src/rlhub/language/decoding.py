@@ -16,7 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from rlhub.language.attention import layouts, position_bias
 from rlhub.language.logprobs import Unembedding, shares_prompts
-from rlhub.language.rows import Group, alike, pack
+from rlhub.language.rows import Group, pack
 
 LONG = 32
 """Tokens from which on a prompt's keys are shared by its group rather than copied for each row."""
@@ -60,18 +60,6 @@ def extended(prompts: Sequence[list[int]]) -> list[int]:
     return longest
 
 
-def beginning_once(prompts: Sequence[list[int]]) -> list[Group]:
-    """Prompts, none of which begins another, to be read in one pass, the beginning that they all share once.
-
-    Such is what a chat template, or a task, puts before every question.
-    """
-    shared = alike(prompts)
-    if shared < LONG or len(prompts) < 2:
-        return [Group(prompt=prompt, completions=[]) for prompt in prompts]
-    # A completion's last token is never fed: one more stands behind each.
-    return [Group(prompt=prompts[0][:shared], completions=[[*prompt[shared:], 0] for prompt in prompts])]
-
-
 class LayoutDecoder:
     """Decodes with keys and values in preallocated memory, which the attention layers reach through the layout of the call.
 
@@ -101,8 +89,7 @@ class LayoutDecoder:
         """See `Decoder`."""
         longest = extended(self._prompts)
         read = sorted(set(longest))
-        groups = beginning_once([self._prompts[index] for index in read])
-        row = pack(groups, self._model.device, keep=True)
+        row = pack([Group(prompt=self._prompts[index], completions=[]) for index in read], self._model.device, keep=True)
         within = torch.tensor([read.index(index) for index in longest], device=self._model.device)
         with layouts(self._model):
             hidden = self._model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
@@ -111,8 +98,7 @@ class LayoutDecoder:
             keys, values = (x[within].float().transpose(1, 2).contiguous() for x in row.layout.held.pop(layer))
             self._layers[layer] = self._memory(keys, values)
         beyond = [len(self._prompts[index]) - len(prompt) for index, prompt in zip(longest, self._prompts, strict=True)]
-        ends = row.sources[row.lengths.cumsum(0) - 1] if len(row.lengths) else row.ends
-        last = ends[within] - torch.tensor(beyond, device=self._model.device)
+        last = row.ends[within] - torch.tensor(beyond, device=self._model.device)
         return self._unembedding.scaled(self._head(hidden[last])).repeat_interleave(self._group, 0)
 
     def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocabulary"]:

@@ -205,7 +205,7 @@ def train_arm(study: Study, measuring: Measuring, arm: str, seed: int) -> None:
         execute(Run.open(folder / name))
     else:
         asked = study.system(arm, measuring)
-        train(asked, seed=seed, runs=folder, name=name, checkpoint_every=10**6, keep=study.kept(arm))
+        train(asked, seed=seed, runs=folder, name=name, keep=study.kept(arm))
 
 
 def measure(study: Study, measuring: Measuring, trained: dict[str, Run], task: Progress, workers: Workers | None = None) -> None:
