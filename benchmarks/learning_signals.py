@@ -24,7 +24,6 @@ from harness import RESULTS, machine
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.core.training import train
-from rlhub.language.model import load_policy
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
 from rlhub.language.task import load_task
@@ -32,6 +31,7 @@ from rlhub.studies.arms import Size, SizeName
 from rlhub.studies.behaviour import samples, share
 from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.question import Asked
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
 from rlhub.studies.signals_sizes import SIZES, sampling, with_room
@@ -49,7 +49,7 @@ WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 WARMING = {"batch": 16, "learning_rate": 3e-5}
 RL_RATE = 2e-5
-"""Step size of what samples; half of it leaves most of what 12 steps can teach untaught."""
+"""Step size of what samples; half of it teaches less in as few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +126,7 @@ class Learning(Signals):
         """Right answers to held-out questions, the likeliest and those that are drawn, and to questions of another kind."""
         splits = measuring.question.splits
         told = {split: measuring.right(subject, splits[split]) for split in ("heldout", "untouched")}
-        heldout = splits["heldout"]
-        drawn = samples(subject.policy, heldout.examples, max_new_tokens=heldout.new_tokens, seed=0)
-        return told | {"drawn": share(heldout.task.right(heldout.examples, [texts[0] for texts in drawn.texts]))}
+        return told | {"drawn": drawn(subject, splits["heldout"])}
 
     def searched(self, measuring: Measuring) -> dict[str, Any]:
         """What the base reaches with more tokens and the judge of steps, without beams."""
@@ -138,23 +136,31 @@ class Learning(Signals):
         return searched(measuring.base.policy, judge, heldout.task, asked, answers=ANSWERS, width=0, max_new_tokens=heldout.new_tokens)
 
 
+def drawn(subject: Subject, asked: Asked) -> dict[str, Any]:
+    """The share of questions to which the answer that is drawn at temperature 1 is right."""
+    texts = [answers[0] for answers in samples(subject.policy, asked.examples, max_new_tokens=asked.new_tokens, seed=0).texts]
+    return share(list(map(int, asked.task.right(asked.examples, texts))))
+
+
 def warmed(study: Learning, folder: Path) -> dict[int, float]:
     """Shares of right answers, drawn to training questions, after each number of steps of imitation that is tried, until enough are."""
     found: dict[int, float] = {}
-    task = load_task(study.spec)
-    examples = list(task.split("train")[:TRIED])
     for steps in WARMED:
-        # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
-        run = train(SFT(model=study.settings["model"], task=study.spec, steps=steps, **WARMING), runs=folder, name=f"warming-{steps}")
-        known = folder / f"right-after-{steps}-of-{study.plan.new_tokens}-tokens.json"
-        if not known.exists():
-            drawn = samples(load_policy(str(run.folder), learning_rate=0.0), examples, max_new_tokens=study.plan.new_tokens, seed=0)
-            known.write_text(json.dumps(sum(task.right(examples, [texts[0] for texts in drawn.texts])) / len(examples)))
-        found[steps] = read_json(known)
+        found[steps] = known_after(study, folder, steps)
         print(f"{study.settings['task']}: {found[steps]:.2f} right after {steps} steps of imitation", flush=True)
         if found[steps] >= KNOWN:
             break
     return found
+
+
+def known_after(study: Learning, folder: Path, steps: int) -> float:
+    """The share of right answers drawn to training questions after so many steps of imitation; measured once."""
+    # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
+    run = train(SFT(model=study.settings["model"], task=study.spec, steps=steps, **WARMING), runs=folder, name=f"warming-{steps}")
+    subject, task, room = Subject(run.name, run.folder), load_task(study.spec), study.plan.new_tokens
+    asked = Asked(task=task, examples=list(task.split("train")[:TRIED]), new_tokens=room)
+    share_right: float = Store(folder).measured(run.name, f"drawn-{room}-tokens", lambda: drawn(subject, asked))["value"]
+    return share_right
 
 
 def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:

@@ -39,13 +39,7 @@ BEGUN_EVEN = [Group(prompt=[*BEGUN, *group.prompt], completions=group.completion
 def test_a_shared_prompt_changes_neither_log_probs_nor_entropies_nor_gradients(family, groups):
     model = tiny_random(family, **({"sliding_window": 4} if family.startswith("gemma") else {}))
     assert shares_prompts(model)
-    together = score(model, groups, temperature=0.7)
-    apart = score_separately(model, groups, temperature=0.7)
-    torch.testing.assert_close(together.logprobs, apart.logprobs, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(together.entropy, apart.entropy, atol=1e-5, rtol=1e-5)
-    weights = torch.randn(apart.logprobs.shape, generator=torch.Generator().manual_seed(0))
-    for mine, other in zip(gradients(model, together, weights), gradients(model, apart, weights), strict=True):
-        torch.testing.assert_close(mine, other, atol=2e-5 * (1 + other.abs().max().item()), rtol=1e-4)
+    same_as_apart(model, groups)
 
 
 @pytest.mark.parametrize("groups", [BEGUN_RAGGED, BEGUN_EVEN], ids=["ragged", "even"])
@@ -56,13 +50,7 @@ def test_a_beginning_that_all_prompts_share_changes_neither_log_probs_nor_entrop
     monkeypatch.setattr(rows, "BEGINNING", 1)
     assert pack(groups, torch.device("cpu")).ids.shape[1] == sum(group.tokens for group in groups) - 5 * (len(groups) - 1)
     model = tiny_random(family, **({"sliding_window": window} if window else {}))
-    together = score(model, groups, temperature=0.7)
-    apart = score_separately(model, groups, temperature=0.7)
-    torch.testing.assert_close(together.logprobs, apart.logprobs, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(together.entropy, apart.entropy, atol=1e-5, rtol=1e-5)
-    weights = torch.randn(apart.logprobs.shape, generator=torch.Generator().manual_seed(0))
-    for mine, other in zip(gradients(model, together, weights), gradients(model, apart, weights), strict=True):
-        torch.testing.assert_close(mine, other, atol=2e-5 * (1 + other.abs().max().item()), rtol=1e-4)
+    same_as_apart(model, groups)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
@@ -146,6 +134,16 @@ def test_neighbours_of_one_prompt_are_joined_within_the_limit_and_nothing_else_c
     for one, other in pairwise(found):
         assert one.prompt != other.prompt or one.tokens + other.tokens - 3 > limit or len(other.completions) > 1
     assert [len(group.completions) for group in groups] == [1] * len(groups)
+
+
+def same_as_apart(model, groups):
+    together = score(model, groups, temperature=0.7)
+    apart = score_separately(model, groups, temperature=0.7)
+    torch.testing.assert_close(together.logprobs, apart.logprobs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together.entropy, apart.entropy, atol=1e-5, rtol=1e-5)
+    weights = torch.randn(apart.logprobs.shape, generator=torch.Generator().manual_seed(0))
+    for mine, other in zip(gradients(model, together, weights), gradients(model, apart, weights), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5 * (1 + other.abs().max().item()), rtol=1e-4)
 
 
 def gradients(model, scored, weights):

@@ -155,16 +155,14 @@ class Branches:
         repeats = query.shape[2] // key.shape[2]
         outputs = []
         if self._beginning:
-            bias = self._causal_bias(self._beginning, repeats, window, query.dtype, softcap)
+            bias = self._causal_bias(0, self._beginning, repeats, window, query.dtype, softcap)
             outputs.append(_attention(first_query[None], first_key[None], first_value[None], bias, scale, softcap)[0])
             key, value = (
                 torch.cat([x.expand(self.prompts.count, *x.shape), rest], 1) for x, rest in ((first_key, key), (first_value, value))
             )
-            bias = self._rest_bias(repeats, window, query.dtype)
-        else:
-            bias = self._causal_bias(self._longest, repeats, window, query.dtype, softcap)
         if self._keep:
             self.held[layer] = key, value
+        bias = self._causal_bias(self._beginning, self._longest, repeats, window, query.dtype, softcap)
         outputs.append(self.prompts.pack(_attention(query, key, value, bias, scale, softcap)))
         if self.branches.total:
             own_key, own_value = self.branches.pad(branch_key), self.branches.pad(branch_value)
@@ -179,22 +177,18 @@ class Branches:
             return x.index_select(0, self._prompt_of)
         return x[:, None].expand(-1, self._group, *x.shape[1:]).flatten(0, 1)
 
-    def _causal_bias(self, longest: int, repeats: int, window: int | None, dtype: torch.dtype, softcap: float | None) -> Tensor | None:
+    def _causal_bias(
+        self, first: int, longest: int, repeats: int, window: int | None, dtype: torch.dtype, softcap: float | None
+    ) -> Tensor | None:
+        """Of the queries from the first place on, with keys from the beginning on; None where attention is causal without being told."""
         if window is not None and window >= longest:
             window = None
-        if window is None and softcap is None:
+        if first == 0 and window is None and softcap is None:
             return None
-        name = ("causal", repeats, window, dtype)
+        name = (f"from {first}", repeats, window, dtype)
         if name not in self._biases:
             at = torch.arange(longest, device=self._device)
-            self._biases[name] = position_bias(at[:, None], at[None, :], window, dtype).repeat(repeats, 1)
-        return self._biases[name]
-
-    def _rest_bias(self, repeats: int, window: int | None, dtype: torch.dtype) -> Tensor:
-        name = ("rest", repeats, window, dtype)
-        if name not in self._biases:
-            at = torch.arange(self._longest, device=self._device)
-            self._biases[name] = position_bias(at[self._beginning :, None], at[None, :], window, dtype).repeat(repeats, 1)
+            self._biases[name] = position_bias(at[first:, None], at[None, :], window, dtype).repeat(repeats, 1)
         return self._biases[name]
 
     def _branch_bias(self, repeats: int, window: int | None, dtype: torch.dtype) -> Tensor:
