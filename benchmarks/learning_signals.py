@@ -34,7 +34,7 @@ from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.question import Asked
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
-from rlhub.studies.signals_sizes import SIZES, sampling, with_room
+from rlhub.studies.signals_sizes import SIZES, few_steps
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.task_question import TaskQuestion
@@ -47,9 +47,6 @@ SEARCHED, ANSWERS = 100, 16
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
-WARMING = {"batch": 16, "learning_rate": 3e-5}
-RL_RATE = 2e-5
-"""Step size of what samples; half of it teaches less in as few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,45 +54,22 @@ class Much:
     """How much is done for a task on two cores.
 
     Attributes:
-        room: tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it.
         steps: of what samples.
         prompts: in each of them, with 8 answers each.
         heldout: questions that are asked.
     """
 
-    room: int
     steps: int = 12
     prompts: int = 8
     heldout: int = 200
 
 
 MUCH = {
-    "chain_sum": Much(room=40),
-    "spell_backward": Much(room=48),
+    "chain_sum": Much(),
+    "spell_backward": Much(),
     # Four times the tokens of the others.
-    "number_sorting": Much(room=160, steps=8, prompts=4, heldout=100),
+    "number_sorting": Much(steps=8, prompts=4, heldout=100),
 }
-
-
-def plan(warmed: int, *, steps: int, prompts: int) -> dict[str, dict[str, Any]]:
-    """The arms' fields, by how many steps the base imitates, how many those take that sample, and prompts of 8 answers in each."""
-    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": 64}
-    return {
-        "warm-up": {"steps": warmed, **WARMING},
-        "process-reward": {"steps": 2 * steps, "solutions": 6 * steps, "rollouts": 4, "max_new_tokens": 64, "learning_rate": 3e-5},
-        "sft": {"steps": steps, "batch": 16, "learning_rate": 1e-5},
-        "dpo": {"steps": steps // 2, "batch": 16, "learning_rate": 5e-6},
-        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=RL_RATE, new_tokens=64),
-        "r1": {
-            "cold_steps": steps // 4,
-            "rl_steps": steps // 2,
-            "collect_steps": 3,
-            "sft_steps": steps // 2,
-            "learning_rate": 1e-5,
-            "rl_learning_rate": RL_RATE,
-            **grouped,
-        },
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +81,15 @@ class Learning(Signals):
     warmed: int = WARMED[0]
 
     # Both ask and measure as the whole study does; they differ in how much is trained.
-    sizes: ClassVar[Mapping[str, Size]] = {"small": SIZES["full"], "full": SIZES["full"]}
+    sizes: ClassVar[Mapping[str, Size]] = {"small": SIZES["small"], "full": SIZES["small"]}
 
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = MUCH[self.settings["task"]]
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
-        return with_room(dataclasses.replace(SIZES["full"], arms=plan(self.warmed, steps=steps, prompts=prompts), keep={}), self.room)
+        arms = few_steps(warmed=self.warmed, steps=steps, prompts=prompts, new_tokens=self.room)
+        return dataclasses.replace(SIZES["small"], arms=arms, new_tokens=self.room)
 
     @property
     def question(self) -> TaskQuestion:
@@ -156,7 +131,9 @@ def warmed(study: Learning, folder: Path) -> dict[int, float]:
 def known_after(study: Learning, folder: Path, steps: int) -> float:
     """The share of right answers drawn to training questions after so many steps of imitation; measured once."""
     # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
-    run = train(SFT(model=study.settings["model"], task=study.spec, steps=steps, **WARMING), runs=folder, name=f"warming-{steps}")
+    run = train(
+        SFT(model=study.settings["model"], task=study.spec, **few_steps(warmed=steps)["warm-up"]), runs=folder, name=f"warming-{steps}"
+    )
     subject, task, room = Subject(run.name, run.folder), load_task(study.spec), study.plan.new_tokens
     asked = Asked(task=task, examples=list(task.split("train")[:TRIED]), new_tokens=room)
     share_right: float = Store(folder).measured(run.name, f"drawn-{room}-tokens", lambda: drawn(subject, asked))["value"]
@@ -245,7 +222,7 @@ if __name__ == "__main__":
     asked = words.parse_args()
     for task in asked.tasks:
         size: SizeName = asked.size
-        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds, max_new_tokens=MUCH[task].room)
+        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds)
         path = OUTPUT / f"{task}-{size}.json"
         if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
             continue

@@ -56,7 +56,7 @@ def report(whole):
     return json.loads((whole / "report.json").read_text())
 
 
-@pytest.mark.parametrize(("fields", "room"), [({}, 64), ({"task": "number_sorting"}, 160), ({"max_new_tokens": 24}, 24)])
+@pytest.mark.parametrize(("fields", "room"), [({}, 40), ({"task": "number_sorting"}, 160), ({"max_new_tokens": 24}, 24)])
 def test_all_that_answers_has_room_for_the_answer(fields, room):
     study = Signals(size="full", **fields)
     arms = study.plan.arms

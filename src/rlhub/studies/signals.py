@@ -54,8 +54,8 @@ class Signals(Study):
         task: chain_sum, spell_backward, number_sorting, one_digit_sum, or any task with answers and a test split (docs/training.md); for
             r1 and process it should ask for a thought (`think=true`). By default the size's (tiny: one_digit_sum, else chain_sum).
         constitution: a TOML file of principles; by default the one that comes with rlhub.
-        max_new_tokens: the task's longest answer, in tokens; by default as many as the task's worked answers need (number_sorting: 160),
-            or the size's. Constitutional AI's texts have the size's.
+        max_new_tokens: the task's longest answer, in tokens; by default as many as the task's worked answers need (chain_sum: 40,
+            spell_backward: 48, number_sorting: 160), or the size's. Constitutional AI's texts have the size's.
     """
 
     signals: tuple[str, ...] = SIGNALS

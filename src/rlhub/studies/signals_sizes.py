@@ -5,15 +5,17 @@ from typing import Any
 
 from rlhub.studies.arms import Size
 
-ASKED = {"tiny": 40, "small": 100, "full": 200}
+ASKED = {"tiny": 40, "small": 200, "full": 200}
 """Training and test questions that are asked of every checkpoint."""
 SEARCHED = {"tiny": 8, "small": 30, "full": 100}
 """Test questions that are searched for answers."""
 TASK = {"tiny": "one_digit_sum", "small": "chain_sum", "full": "chain_sum"}
 """What is learnt, if nothing else is asked for."""
 
-ROOM = {"number_sorting": 160}
-"""Tokens of the longest answer, where a worked one has no room in what a size gives."""
+ROOM = {"chain_sum": 40, "spell_backward": 48, "number_sorting": 160}
+"""Tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it."""
+RL_RATE = 2e-5
+"""Step size of what samples from SmolLM2; half of it teaches less in as few steps."""
 
 
 def with_room(size: Size, new_tokens: int) -> Size:
@@ -32,6 +34,40 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     # PPO's value model stands in for the group, but it gets the same answers to the same prompts, and as many updates as the others.
     valued = grouped | {"epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
     return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min"}}
+
+
+def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8, new_tokens: int = 48) -> dict[str, dict[str, Any]]:
+    """The arms that see the task, where a CPU trains SmolLM2: 64 answers a step, and so few steps that hours are enough for all.
+
+    Args:
+        warmed: steps of imitation before all arms.
+        steps: of what samples.
+        prompts: in each of them, with 8 answers each.
+        new_tokens: of the longest answer.
+    """
+    grouped = {"prompts": prompts, "group": 8, "max_new_tokens": new_tokens}
+    return {
+        "warm-up": {"steps": warmed, "batch": 16, "learning_rate": 3e-5},
+        "process-reward": {
+            "steps": 2 * steps,
+            "solutions": 6 * steps,
+            "rollouts": 4,
+            "max_new_tokens": new_tokens,
+            "learning_rate": 3e-5,
+        },
+        "sft": {"steps": steps, "batch": 16, "learning_rate": 1e-5},
+        "dpo": {"steps": steps // 2, "batch": 16, "learning_rate": 5e-6},
+        **sampling(steps=steps, prompts=prompts, group=8, learning_rate=RL_RATE, new_tokens=new_tokens),
+        "r1": {
+            "cold_steps": steps // 4,
+            "rl_steps": steps // 2,
+            "collect_steps": 3,
+            "sft_steps": steps // 2,
+            "learning_rate": 1e-5,
+            "rl_learning_rate": RL_RATE,
+            **grouped,
+        },
+    }
 
 
 SIZES: dict[str, Size] = {
@@ -60,27 +96,12 @@ SIZES: dict[str, Size] = {
         model="smollm2",
         seeds=1,
         arms={
-            "warm-up": {"steps": 4, "batch": 16, "learning_rate": 3e-5},
-            "process-reward": {"steps": 20, "solutions": 64, "rollouts": 4, "max_new_tokens": 48, "learning_rate": 3e-5},
-            "sft": {"steps": 12, "batch": 16, "learning_rate": 1e-5},
-            "dpo": {"steps": 8, "batch": 8, "learning_rate": 5e-6},
-            **sampling(steps=8, prompts=8, group=8, learning_rate=2e-5, new_tokens=48),
-            "r1": {
-                "cold_steps": 4,
-                "rl_steps": 6,
-                "collect_steps": 2,
-                "sft_steps": 6,
-                "prompts": 8,
-                "group": 8,
-                "learning_rate": 1e-5,
-                "rl_learning_rate": 2e-5,
-                "max_new_tokens": 48,
-            },
+            **few_steps(),
             "constitutional": {"batches": 2, "revisions": 1, "sft_steps": 8, "reward_steps": 8, "rl_steps": 4, "max_new_tokens": 48},
         },
         keep={},
         new_tokens=48,
-        untouched=60,
+        untouched=120,
         pairs=16,
         patched=2,
         corruptions=("replacement",),
@@ -95,7 +116,7 @@ SIZES: dict[str, Size] = {
             "process-reward": {"steps": 60, "solutions": 192, "rollouts": 8, "max_new_tokens": 64, "learning_rate": 3e-5},
             "sft": {"steps": 40, "batch": 16, "learning_rate": 1e-5},
             "dpo": {"steps": 24, "batch": 16, "learning_rate": 5e-6},
-            **sampling(steps=30, prompts=8, group=8, learning_rate=2e-5, new_tokens=64),
+            **sampling(steps=30, prompts=8, group=8, learning_rate=RL_RATE, new_tokens=64),
             "r1": {
                 "cold_steps": 10,
                 "rl_steps": 15,
@@ -104,7 +125,7 @@ SIZES: dict[str, Size] = {
                 "prompts": 8,
                 "group": 8,
                 "learning_rate": 1e-5,
-                "rl_learning_rate": 2e-5,
+                "rl_learning_rate": RL_RATE,
                 "max_new_tokens": 64,
             },
             "constitutional": {"batches": 6, "revisions": 2, "sft_steps": 24, "reward_steps": 24, "rl_steps": 12, "max_new_tokens": 64},
