@@ -42,7 +42,7 @@ from rlhub.studies.workers import Workers
 
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
-ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1")
+ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "r1")
 SEARCHED, ANSWERS = 100, 16
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
@@ -57,15 +57,17 @@ class Much:
         steps: of what samples.
         prompts: in each of them, with 8 answers each.
         heldout: questions that are asked.
+        signals: the arms; GRPO with a judge of steps takes half as long again as GRPO, and one task shows what it does.
     """
 
     steps: int = 12
     prompts: int = 8
     heldout: int = 200
+    signals: tuple[str, ...] = ARMS
 
 
 MUCH = {
-    "chain_sum": Much(),
+    "chain_sum": Much(signals=(*ARMS[:-1], "process", ARMS[-1])),
     "spell_backward": Much(),
     # Four times the tokens of the others.
     "number_sorting": Much(steps=8, prompts=4, heldout=100),
@@ -74,7 +76,7 @@ MUCH = {
 
 @dataclass(frozen=True, kw_only=True)
 class Learning(Signals):
-    """The study's arms, of which only answers are asked."""
+    """The study's arms, of which only answers are asked; there is a judge of steps whatever the arms."""
 
     signals: tuple[str, ...] = ARMS
     control: bool = False
@@ -90,6 +92,11 @@ class Learning(Signals):
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
         arms = few_steps(warmed=self.warmed, steps=steps, prompts=prompts, new_tokens=self.room)
         return dataclasses.replace(SIZES["small"], arms=arms, new_tokens=self.room)
+
+    @property
+    def judged(self) -> bool:
+        """Search needs it."""
+        return True
 
     @property
     def question(self) -> TaskQuestion:
@@ -222,7 +229,7 @@ if __name__ == "__main__":
     asked = words.parse_args()
     for task in asked.tasks:
         size: SizeName = asked.size
-        study = Learning(task=task, size=size, model=asked.model, seeds=asked.seeds)
+        study = Learning(signals=MUCH[task].signals, task=task, size=size, model=asked.model, seeds=asked.seeds)
         path = OUTPUT / f"{task}-{size}.json"
         if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
             continue

@@ -76,7 +76,7 @@ class Signals(Study):
     def begin(self, store: Store, start: Subject, task: Progress) -> Measuring:
         """The base, which imitates worked answers for a while, and a judge of steps, where an arm needs one."""
         fields = self.plan.arms
-        first = [WARM_UP, *([JUDGE] if "process" in self.arms else [])]
+        first = [WARM_UP, *([JUDGE] if self.judged else [])]
         task.total = (task.total or 0) + TRAINING * len(first)
         task.inside = TRAINING
         task.activity = "warming up"
@@ -107,6 +107,11 @@ class Signals(Study):
             width=WIDTH,
             max_new_tokens=heldout.new_tokens,
         )
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge of steps is trained."""
+        return "process" in self.arms
 
     @property
     def spec(self) -> str:
