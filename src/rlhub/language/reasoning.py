@@ -1,6 +1,7 @@
 """Tasks from reasoning-gym (Stojanovski et al. 2025, arXiv:2505.24760): puzzles made by rule, each with its own scorer."""
 
 import difflib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import partial
@@ -92,8 +93,10 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
 
 def make(dataset: str, options: dict[str, Any], *, size: Any, seed: int) -> Any:
     """The data set itself."""
-    import reasoning_gym
-    from reasoning_gym.factory import DATASETS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # a package behind it compares with "is", which Python says eight times
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
 
     if dataset not in DATASETS:
         close = difflib.get_close_matches(dataset, DATASETS, n=3)
