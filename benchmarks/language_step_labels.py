@@ -8,6 +8,7 @@ SmolLM2 (`tiny` to see that the script runs).
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
@@ -16,7 +17,7 @@ from unittest import mock
 import torch
 from harness import compare
 
-from rlhub.language import decoding, step_labels
+from rlhub.language import decoding, rows, step_labels
 from rlhub.language.model import Policy, encode, load_policy, load_tokenizer, model_source
 from rlhub.language.rollout import Rollout, complete
 from rlhub.language.step_labels import label
@@ -77,19 +78,20 @@ def labelled(given: Case, finish: Callable[..., Rollout] = complete) -> Callable
 
 
 def alone(policy: Policy, prompts: list[list[int]], *, group: int, **settings: object) -> Rollout:
-    """Every continuation from its own prompt, with rlhub's decoder."""
-    rows = [prompt for prompt in prompts for _ in range(group)]
-    with mock.patch.object(decoding, "extended", lambda prompts: list(range(len(prompts)))):
-        drawn = complete(policy, rows, **settings)
+    """Every continuation from its own prompt, with rlhub's decoder, which shares neither prefixes nor what prompts begin with."""
+    apart = [prompt for prompt in prompts for _ in range(group)]
+    whole = mock.patch.object(decoding, "extended", lambda prompts: list(range(len(prompts))))
+    with whole, mock.patch.object(rows, "BEGINNING", sys.maxsize):
+        drawn = complete(policy, apart, **settings)
     return grouped(policy, prompts, drawn.ids.flatten(0, 1), group)
 
 
 def generated(policy: Policy, prompts: list[list[int]], *, group: int, max_new_tokens: int, **_: object) -> Rollout:
     """The same with transformers."""
     longest = max(map(len, prompts))
-    rows = [prompt for prompt in prompts for _ in range(group)]
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    apart = [prompt for prompt in prompts for _ in range(group)]
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in apart])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in apart])
     torch.manual_seed(0)
     with torch.no_grad():
         output = policy.bare.generate(
