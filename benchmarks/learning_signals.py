@@ -208,6 +208,12 @@ def shares(answers: dict[str, Any]) -> dict[str, Any]:
     return {split: told | {"each": "".join(map(str, told["each"]))} for split, told in answers.items()}
 
 
+def complete(result: dict[str, Any], study: Learning) -> bool:
+    """Whether a task's JSON holds every run that is asked for."""
+    same = result["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings))
+    return same and len(result["runs"]) + len(result["failed"]) == study.settings["seeds"] * len(study.arms)
+
+
 def sentence(result: dict[str, Any]) -> str:
     """A line for whoever waits."""
     by_arm: dict[str, list[float]] = {}
@@ -231,7 +237,7 @@ if __name__ == "__main__":
         size: SizeName = asked.size
         study = Learning(signals=MUCH[task].signals, task=task, size=size, model=asked.model, seeds=asked.seeds)
         path = OUTPUT / f"{task}-{size}.json"
-        if path.exists() and read_json(path)["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings)):
+        if not asked.gather and path.exists() and complete(read_json(path), study):
             continue
         if asked.gather:
             store = Store(RUNS / f"{task}-{size}")

@@ -141,7 +141,10 @@ def figure(result: dict[str, Any]) -> go.Figure:
         )
     best = result["search"]["strategies"]["weighted-vote"][-1]
     lines = {
-        f"weighted vote of the base's {best['answers']} answers": (100 * best["right"]["value"], "dash"),
+        f"weighted vote of the base's {best['answers']} answers<br>({result['search']['questions']} of the questions)": (
+            100 * best["right"]["value"],
+            "dash",
+        ),
         "base": (base, "solid"),
         "before": (start, "dot"),
     }
