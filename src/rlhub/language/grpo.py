@@ -65,6 +65,8 @@ class GRPO(Sampling):
             completion's reward (DeepSeekMath, Sec. 4.1.3); the reward is still logged.
         credit: what the process reward's judgements make up: the sum of the steps to come (DeepSeekMath), or the least of them, with which
             nothing is gained by more steps or fewer (Cheng et al. 2025, PURE, arXiv:2504.15275).
+        outcome: what a completion's own advantage, from its reward, counts beside the judge's at each of its tokens. A judge that is
+            followed alone is soon outwitted (PURE mixes in rewards that can be verified for that).
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
     """
 
@@ -79,14 +81,17 @@ class GRPO(Sampling):
     dynamic_sampling: int = 0
     process_reward: str = ""
     credit: Credit = "sum"
+    outcome: float = 0.0
     mask_truncated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        check_fields(self, at_least={0: "kl clip_low clip_high dynamic_sampling reference_every"})
+        check_fields(self, at_least={0: "kl clip_low clip_high dynamic_sampling reference_every outcome"})
         if self.reference_every and not self.kl:
             raise UserError(f"reference_every is {self.reference_every}, but without kl there is no reference: give kl, or leave it at 0")
+        if self.outcome and not self.process_reward:
+            raise UserError(f"outcome is {self.outcome}, but without process_reward nothing else counts: give a judge, or leave it at 0")
         if self.group < 2:
             raise UserError(f"group is {self.group}; a completion is compared with its siblings, so it needs at least 2 per prompt")
 
@@ -102,7 +107,9 @@ class GRPO(Sampling):
             started = time.perf_counter()
             rollout, rewards, measures = self.collect(run, step, task, policy)
             advantages = group_advantages(rewards, rollout.lengths > 0, scale=self.scales)
-            batch = self.batch(policy, reference, rollout, advantages if judge is None else self.by_steps(policy, judge, rollout))
+            if judge is not None:
+                advantages = self.by_steps(policy, judge, rollout) + self.outcome * advantages[..., None] * rollout.mask
+            batch = self.batch(policy, reference, rollout, advantages)
             for part in self.shares(batch, run, step):
                 metrics = self.update(policy, part, step)
             if reference and self.reference_every and step % self.reference_every == 0:

@@ -31,9 +31,10 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     """The fields of the arms that sample: as many answers in each step."""
     drawn = {"steps": steps, "max_new_tokens": new_tokens, "learning_rate": learning_rate, "warmup": 2}
     grouped = drawn | {"prompts": prompts, "group": group}
+    # What only pleases a judge of steps leaves out the tags, and then nothing is right; so right answers count beside.
     # PPO's value model stands in for the group, but it gets the same answers to the same prompts, and as many updates as the others.
     valued = grouped | {"epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
-    return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min"}}
+    return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min", "outcome": 1.0}}
 
 
 def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8, new_tokens: int = 48) -> dict[str, dict[str, Any]]:
