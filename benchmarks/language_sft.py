@@ -20,9 +20,9 @@ from rlhub.language.model import load_model, load_policy, load_tokenizer, model_
 from rlhub.language.rows import Group, shared
 from rlhub.language.sft import SFT, answered, imitation
 from rlhub.language.task import load_task
+from rlhub.studies.signals import TASKS
 
 MODEL = os.environ.get("MODEL", "smollm2")
-TASK = "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=2"
 EXAMPLES, MICRO = 16, int(os.environ.get("TRL_MICRO_BATCH", "8"))
 LEARNING_RATE = 1e-6
 
@@ -31,7 +31,7 @@ def examples() -> list[Group]:
     """The first worked sums."""
     # Only its tokenizer is asked.
     policy: Any = mock.Mock(tokenizer=load_tokenizer(MODEL, model_source(MODEL)), end_ids=())
-    return [answered(policy, example) for example in load_task(TASK).split("train")[:EXAMPLES]]
+    return [answered(policy, example) for example in load_task(TASKS["chain_sum"]).split("train")[:EXAMPLES]]
 
 
 def ours(least: int = rows.BEGINNING) -> Callable[[], Callable[[], dict]]:

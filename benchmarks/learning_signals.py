@@ -13,10 +13,9 @@ import argparse
 import dataclasses
 import json
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from harness import RESULTS, machine
@@ -34,7 +33,7 @@ from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.question import Asked
 from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
-from rlhub.studies.signals_sizes import SIZES, few_steps
+from rlhub.studies.signals_sizes import SIZES, few_steps, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.task_question import TaskQuestion
@@ -82,16 +81,13 @@ class Learning(Signals):
     control: bool = False
     warmed: int = WARMED[0]
 
-    # Both ask and measure as the whole study does; they differ in how much is trained.
-    sizes: ClassVar[Mapping[str, Size]] = {"small": SIZES["small"], "full": SIZES["small"]}
-
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = MUCH[self.settings["task"]]
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
-        arms = few_steps(warmed=self.warmed, steps=steps, prompts=prompts, new_tokens=self.room)
-        return dataclasses.replace(SIZES["small"], arms=arms, new_tokens=self.room)
+        arms = few_steps(warmed=self.warmed, steps=steps, prompts=prompts)
+        return with_room(dataclasses.replace(SIZES["small"], arms=arms), self.room)
 
     @property
     def judged(self) -> bool:
@@ -150,12 +146,14 @@ def known_after(study: Learning, folder: Path, steps: int) -> float:
 def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:
     """Train one run and ask it; a run that fails leaves its reason, and the others go on."""
     name = f"{arm}-seed{seed}"
+    failed = measuring.store.folder / f"{name}.failed"
     try:
         train_arm(study, measuring, arm, seed)
         folder = measuring.store.folder / name / "checkpoints" / str(study.last_step(arm))
         measuring.store.measured(f"{name}@last", "answers", lambda: study.answered(measuring, Subject(name, folder)))
+        failed.unlink(missing_ok=True)
     except Exception:
-        (measuring.store.folder / f"{name}.failed").write_text(traceback.format_exc())
+        failed.write_text(traceback.format_exc())
 
 
 def measured(study: Learning, workers: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ WORDS = {
     "language_ppo_fp32": "PPO-RLHF step, 8 x 8 answers of 64 tokens, fp32; the floor is its own passes",
     "language_r1_prompt8": "generation in R1's stages, 8 x 8 answers of 64 tokens, prompts of 8",
     "language_r1_prompt150": "generation in R1's stages, 8 x 8 answers of 64 tokens, prompts of 150",
-    "language_sft": "imitation step, 16 worked sums of about 75 tokens",
+    "language_sft": "imitation step, 16 worked sums",
     "language_step_labels": "labels of steps of 4 worked sums, 8 continuations each, beside independent roll-outs by the same decoder",
     "language_step_labels_generate": "labels of steps of 4 worked sums, 8 continuations each, beside independent roll-outs by transformers",
     "lens_attribution": "EAP-IG, 5 steps, 64 pairs; the floor is 5 forward and backward passes",

@@ -31,21 +31,22 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     """The fields of the arms that sample: as many answers in each step."""
     drawn = {"steps": steps, "max_new_tokens": new_tokens, "learning_rate": learning_rate, "warmup": 2}
     grouped = drawn | {"prompts": prompts, "group": group}
-    # What only pleases a judge of steps leaves out the tags, and then nothing is right; so right answers count beside.
     # PPO's value model stands in for the group, but it gets the same answers to the same prompts, and as many updates as the others.
     valued = grouped | {"epochs": 1, "minibatches": 1, "value_learning_rate": 10 * learning_rate}
-    return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": grouped | {"credit": "min", "outcome": 1.0}}
+    # What only pleases a judge of steps leaves out the tags, and then nothing is right; so right answers count beside.
+    judged = grouped | {"credit": "min", "outcome": 1.0}
+    return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": judged}
 
 
-def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8, new_tokens: int = 48) -> dict[str, dict[str, Any]]:
+def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8) -> dict[str, dict[str, Any]]:
     """The arms that see the task, where a CPU trains SmolLM2: 64 answers a step, and so few steps that hours are enough for all.
 
     Args:
         warmed: steps of imitation before all arms.
         steps: of what samples.
         prompts: in each of them, with 8 answers each.
-        new_tokens: of the longest answer.
     """
+    new_tokens = 48  # `with_room` gives a task what its answers need
     grouped = {"prompts": prompts, "group": 8, "max_new_tokens": new_tokens}
     return {
         "warm-up": {"steps": warmed, "batch": 16, "learning_rate": 3e-5},

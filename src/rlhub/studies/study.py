@@ -43,7 +43,8 @@ class Study(ABC):
         seeds: runs of each arm; by default the size's (full: 3, else 1).
         model: alias, hub id, folder or run of the model; by default the size's (tiny: the tiny model, else SmolLM2-135M-Instruct).
         control: whether an arm is trained by GRPO on a random reward.
-        size: how long it trains and how much it measures: tiny (a minute or two), small (some minutes), full (hours).
+        size: how long it trains and how much it measures: tiny (a minute or two), small (some minutes, or hours where all signals are
+            trained), full (hours, or days).
     """
 
     signals: tuple[str, ...]
