@@ -66,7 +66,7 @@ class Setting:
 
 
 WHOLE = Setting(
-    learning={"lessons": 1200, "steps": 1500, "test_every": 500, "tested": 100},
+    learning={"lessons": 900, "steps": 1500, "test_every": 500, "tested": 100},
     expert={"rounds": 4, "steps": 100, "prompts": 512, "group": 8, "batch": 32, "learning_rate": 3e-4, "schedule": "cosine"},
     grpo={"steps": 80, "prompts": 32, "group": 16, "learning_rate": 1e-4},
 )

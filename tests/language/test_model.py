@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from rlhub.core.errors import UserError
 from rlhub.language.model import encode, encode_completion, end_ids, load_model, load_policy, pad_id
+from rlhub.language.scorer import load_scorer
 
 IDS = torch.tensor([[5, 9, 17, 33, 64, 127]])
 
@@ -204,3 +205,34 @@ def test_text_is_encoded_as_the_tokenizer_does_and_messages_by_the_chat_template
     )
     assert encode(tokenizer, messages) == [1, 9, 2, 7]
     assert encode_completion(tokenizer, "w8") == [8]
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_what_was_trained_in_fp32_goes_on_in_fp32(tmp_path, monkeypatch, lora_rank):
+    monkeypatch.setattr("rlhub.language.model.has_fast_bfloat16", lambda _: True)
+    start = str(save_tiny(tmp_path / "start", "llama"))
+    assert load_policy(start, learning_rate=0.0).precision == "bf16"
+    for asked, then in (("fp32", "fp32"), ("bf16", "bf16"), ("auto", "bf16")):
+        load_policy(start, learning_rate=0.0, precision=asked, lora_rank=lora_rank).save_model(tmp_path / asked)
+        once = load_policy(str(tmp_path / asked), learning_rate=0.0, lora_rank=lora_rank)
+        once.save_model(tmp_path / asked / "again")
+        assert load_scorer(str(tmp_path / asked / "again"), fresh=True).precision == once.precision == then
+    assert load_policy(str(tmp_path / "fp32"), learning_rate=0.0, precision="bf16").precision == "bf16"
+    monkeypatch.setattr("rlhub.language.model.has_fast_bfloat16", lambda _: False)
+    assert load_policy(str(tmp_path / "bf16"), learning_rate=0.0).precision == "fp32"
+
+
+def test_bfloat16_hides_a_change_that_float32_shows():
+    policy = load_policy("tiny", learning_rate=0.0, precision="bf16")
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.copy_(parameter.bfloat16())
+        before = logits(policy.model)
+        with policy.autocast():
+            rounded = logits(policy.model)
+        for module in policy.model.model.layers.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight.mul_(1 + 2**-10)
+        assert not torch.equal(logits(policy.model), before)
+        with policy.autocast():
+            assert torch.equal(logits(policy.model), rounded)

@@ -26,7 +26,7 @@ from rlhub.language.bridges import (
     shortest_chance,
     think,
 )
-from rlhub.language.reading_lessons import lesson, partners, ramble
+from rlhub.language.reading_lessons import Curriculum, partners, ramble
 from rlhub.language.task import columns_of, load_task
 from rlhub.language.think import Think, look_back, make_tokenizer, new_model
 
@@ -213,12 +213,53 @@ def test_a_ramble_goes_along_edges_and_never_turns_round(seed, blocks):
             assert not found.counted[place - 1] or found.said[place] != found.said[place - 2]
 
 
-def test_lessons_grow_from_few_pairs_to_all_names_and_end_with_rambles():
-    def edges_at(done):
-        return lesson(done, 3, np.random.default_rng(0), names=62, length=20).prompt.split("]")[0].count(" ") // 2
+def edges_of(taught):
+    return taught.prompt.split("]")[0].count(" ") // 2
 
-    assert [edges_at(done) for done in (0.0, 0.2, 0.35, 0.59)] == [4, 8, 16, 31]
-    assert edges_at(0.99) in {22, 44, 66}
+
+def test_a_lesson_waits_until_the_one_before_is_mastered():
+    draw, curriculum = np.random.default_rng(0), Curriculum(3, names=62, length=20)
+    found = []
+    for step in range(200):
+        found.append(edges_of(curriculum.lesson(draw)))
+        curriculum.observe(0.1 if step >= 100 else 2.0)
+    assert found[:109] == [4] * 109
+    # The loss of ten steps: by then all but one of them were good.
+    assert [found.index(pairs) for pairs in (4, 8, 16, 31)] == [0, 110, 120, 130]
+    assert set(found[140:]) == {22, 44, 66}
+    assert curriculum.mastered == 4
+
+
+def test_lessons_go_on_after_a_break_where_they_were():
+    one, other = (Curriculum(3, names=62, length=20) for _ in range(2))
+    for loss in [0.1] * 15:
+        one.observe(loss)
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    for curriculum in (one, other):
+        for loss in [0.1] * 5:
+            curriculum.observe(loss)
+    assert one.mastered == other.mastered == 2
+
+
+def test_a_training_that_was_stopped_between_lessons_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("rlhub.language.reading_lessons.MASTERED", 100.0)
+    system = Think(blocks=1, steps=1, lessons=16, batch=2, test_every=1, tested=2, max_new_tokens=12, warmup=1)
+    whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole")
+    teach = Think.teach
+
+    def stops(self, policy, curriculum, step, *, seed):
+        if step == 14:
+            raise KeyboardInterrupt
+        return teach(self, policy, curriculum, step, seed=seed)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Think, "teach", stops)
+        with pytest.raises(KeyboardInterrupt):
+            rlhub.train(system, seed=0, runs=tmp_path, name="broken", checkpoint_every=6)
+    broken = rlhub.train(system, seed=0, runs=tmp_path, name="broken", checkpoint_every=6)
+    assert [line.get("mastered") for line in broken.metrics()] == [line.get("mastered") for line in whole.metrics()]
+    for one, other in zip(whole.model().parameters(), broken.model().parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("places", [0, 1, 2, 5])

@@ -26,6 +26,8 @@ from rlhub.language.tiny import tiny_folder
 
 Precision = Literal["auto", "fp32", "bf16"]
 ADAPTER = "adapter"
+PRECISION = "trained_precision"
+"""Where a checkpoint's config.json tells it."""
 
 
 def model_source(name: str) -> str:
@@ -305,7 +307,7 @@ def load_policy(
         lora_rank: rank of the low-rank adapters (Hu et al. 2021, arXiv:2106.09685) on all linear layers but the unembedding; 0 trains
             every weight.
         lora_alpha: the adapters' scale is lora_alpha / lora_rank; by default twice the rank.
-        precision: "auto" takes bf16 where the device computes it fast, else fp32.
+        precision: as `settled` takes it.
         betas: AdamW's decay rates.
         weight_decay: AdamW's decoupled weight decay.
         device: where the model is kept; by default the best there is.
@@ -317,7 +319,7 @@ def load_policy(
     loaded, tokenizer = load_model(name, device=device)
     model = with_adapters(loaded, lora_rank, lora_alpha or 2 * lora_rank, seed=seed) if lora_rank else loaded
     optimizer = adamw(model, learning_rate=learning_rate, betas=betas, weight_decay=weight_decay)
-    return Policy(model, tokenizer, optimizer, precision=resolved(precision, next(model.parameters()).device))
+    return Policy(model, tokenizer, optimizer, precision=settled(precision, loaded))
 
 
 def adamw(
@@ -328,10 +330,22 @@ def adamw(
     return torch.optim.AdamW(trainable, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
 
 
-def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """The precision itself, where it was left open: bf16 where the device computes it fast, else fp32."""
+def settled(precision: Precision, model: PreTrainedModel) -> Literal["fp32", "bf16"]:
+    """The precision at which a model computes, which its checkpoints tell if it was asked for.
+
+    Rounded to bfloat16, a weight that was a bfloat16 number doesn't show a change smaller than half the distance to the next one. So what
+    was trained in fp32 goes on and answers in fp32.
+
+    Args:
+        precision: "fp32", "bf16", or "auto": what the model was last trained in if that was asked for; else bf16 where the device
+            computes it fast, and fp32 where not.
+        model: which is told.
+    """
+    told: Any = model.config
     if precision == "auto":
-        return "bf16" if has_fast_bfloat16(device) else "fp32"
+        kept = getattr(told, PRECISION, None)
+        return "bf16" if has_fast_bfloat16(model.device) and kept != "fp32" else "fp32"
+    setattr(told, PRECISION, precision)
     return precision
 
 

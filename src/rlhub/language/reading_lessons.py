@@ -6,6 +6,7 @@ then to ramble through bridge graphs, where a node has several.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from rlhub.language.bridges import ask, neighbours
 LEAST_PAIRS = 4
 LEFT = 0.03
 """The chance that a ramble leaves off at a node and begins anew elsewhere."""
+MASTERED, STEPS = 0.2, 10
+"""A lesson is mastered when the loss of so many steps was less than this on average, in nats a node that can be known."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,51 @@ def shown(edges: "list[list[int]] | tuple[tuple[int, int], ...]") -> str:
     return f"graph: [{' '.join(f'{one} {two}' for one, two in edges)}]\nwork: ["
 
 
-def lesson(done: float, blocks: int, generator: np.random.Generator, *, names: int, length: int) -> Lesson:
-    """The lesson for where one stands: partners among ever more pairs for six tenths of the time, then rambles.
+class Curriculum:
+    """Which lesson comes now: partners among ever more pairs, each once the last one is mastered, then rambles to the end.
 
-    Args:
-        done: the part of all lessons that lies behind, from 0 to 1.
-        blocks: of the largest graphs.
-        generator: of what is random.
-        names: how many names there are to draw from.
-        length: nodes of a ramble.
+    When a model comes to look names up is a matter of luck with its first weights: some need twice the steps of others, so the lessons
+    wait for it.
+
+    Attributes:
+        mastered: lessons that are.
     """
-    if done >= 0.6:
-        return ramble(int(generator.integers(1, blocks + 1)), generator, names=names, length=length)
-    sizes = [LEAST_PAIRS]
-    while sizes[-1] < names // 2:
-        sizes.append(min(2 * sizes[-1], names // 2))
-    return partners(sizes[int(done / 0.6 * len(sizes))], generator, names=names)
+
+    def __init__(self, blocks: int, *, names: int, length: int) -> None:
+        """Begin with the first.
+
+        Args:
+            blocks: of the largest graphs.
+            names: how many names there are to draw from.
+            length: nodes of a ramble.
+        """
+        self._blocks, self._names, self._length = blocks, names, length
+        self._sizes = [LEAST_PAIRS]
+        while self._sizes[-1] < names // 2:
+            self._sizes.append(min(2 * self._sizes[-1], names // 2))
+        self.mastered = 0
+        self._losses: list[float] = []
+
+    def lesson(self, generator: np.random.Generator) -> Lesson:
+        """A lesson of the present kind."""
+        if self.mastered == len(self._sizes):
+            blocks = int(generator.integers(1, self._blocks + 1))
+            return ramble(blocks, generator, names=self._names, length=self._length)
+        return partners(self._sizes[self.mastered], generator, names=self._names)
+
+    def observe(self, loss: float) -> None:
+        """Take a step's mean loss, in nats a node, into account."""
+        if self.mastered == len(self._sizes):
+            return
+        self._losses = [*self._losses, loss][-STEPS:]
+        if len(self._losses) == STEPS and sum(self._losses) < STEPS * MASTERED:
+            self.mastered += 1
+            self._losses = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far it has come."""
+        return {"mastered": self.mastered, "losses": list(self._losses)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        self.mastered, self._losses = state["mastered"], list(state["losses"])

@@ -21,7 +21,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.seeding import generator
 from rlhub.language.hidden import states
 from rlhub.language.logprobs import causal_model
-from rlhub.language.model import Policy, Precision, adamw, end_ids, load_tokenizer, load_weights, model_source, resolved, with_adapters
+from rlhub.language.model import Policy, Precision, adamw, end_ids, load_tokenizer, load_weights, model_source, settled, with_adapters
 from rlhub.language.quiet import without_bars
 from rlhub.language.rows import Group, completion_mask, joined, micro_batches
 
@@ -174,7 +174,7 @@ def load_scorer(
         learning_rate: AdamW's step size.
         lora_rank: rank of low-rank adapters on all linear layers but the head, which is trained whole beside them; 0 trains every weight.
         weight_decay: AdamW's decoupled weight decay.
-        precision: "auto" takes bf16 where the device computes it fast, else fp32.
+        precision: as `rlhub.language.model.settled` takes it.
         device: where the model is kept; by default the best there is.
         seed: of a fresh head, and of the adapters' first values.
 
@@ -201,7 +201,7 @@ def load_scorer(
     nn.Module.to(model, device or best_device())
     trained = with_adapters(model, lora_rank, 2 * lora_rank, seed=seed, head=head_name(model)) if lora_rank else model
     optimizer = adamw(trained, learning_rate=learning_rate, weight_decay=weight_decay)
-    scorer = kind(trained.eval(), tokenizer, optimizer, precision=resolved(precision, model.device))
+    scorer = kind(trained.eval(), tokenizer, optimizer, precision=settled(precision, model))
     if Path(source).is_dir():
         scorer.read_scale(Path(source))
     return scorer

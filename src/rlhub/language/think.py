@@ -28,9 +28,9 @@ from rlhub.core.system import check_fields
 from rlhub.language.bridges import check_chain
 from rlhub.language.judged import rewards_of
 from rlhub.language.logprobs import Scored
-from rlhub.language.model import Policy, encode, encode_completion
+from rlhub.language.model import Policy, encode, encode_completion, settled
 from rlhub.language.optimisation import Optimisation
-from rlhub.language.reading_lessons import Lesson, lesson
+from rlhub.language.reading_lessons import Curriculum, Lesson
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group, completion_mask
 from rlhub.language.sft import answered, imitation
@@ -90,12 +90,14 @@ class Think(Optimisation):
         task = load_task(f"bridges:{self.blocks}?chain={self.chain}", seed=run.seed)
         model, tokenizer = new_model(self.blocks, room=self.room, seed=run.seed)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
-        policy = Policy(model, tokenizer, optimizer, precision="bf16" if self.precision == "bf16" else "fp32")
+        policy = Policy(model, tokenizer, optimizer, precision=settled("bf16" if self.precision == "bf16" else "fp32", model))
 
-        for passed in run.resume(self.all_steps, policy=policy):
+        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1), length=self.max_new_tokens)
+
+        for passed in run.resume(self.all_steps, policy=policy, curriculum=curriculum):
             started, step = time.perf_counter(), passed - self.lessons
             if step < 1:
-                run.log(passed, **self.teach(policy, passed, seed=run.seed))
+                run.log(passed, **self.teach(policy, curriculum, passed, seed=run.seed))
                 continue
             groups = [answered(policy, example) for example in task.sample(self.batch, step=step, seed=run.seed)]
             tokens = sum(len(answer) for group in groups for answer in group.completions)
@@ -106,25 +108,23 @@ class Think(Optimisation):
                 metrics |= tested(policy, task, count=self.tested, max_new_tokens=self.max_new_tokens)
             run.log(passed, **metrics, length=tokens / len(groups), tokens_per_second=tokens / seconds)
 
-    def teach(self, policy: Policy, step: int, *, seed: int) -> dict[str, float]:
+    def teach(self, policy: Policy, curriculum: Curriculum, step: int, *, seed: int) -> dict[str, float]:
         """One step of lessons."""
-        names = 2 * (10 * self.blocks + 1)
-        settings = {"names": names, "length": self.max_new_tokens}
-        done = (step - 1) / self.lessons
         draws = [np.random.default_rng(derive(seed, "lessons", step, place)) for place in range(self.batch)]
-        drawn = [lesson(done, self.blocks, draw, **settings) for draw in draws]
+        drawn = [curriculum.lesson(draw) for draw in draws]
         groups = [as_group(policy, each) for each in drawn]
         counted = completion_mask(torch.tensor([len(each.said) for each in drawn]))
         counted[counted.clone()] = torch.tensor([known for each in drawn for known in each.counted])
         total = float(counted.sum())
         lessons = replace(self, steps=self.lessons, schedule="constant")
         metrics = lessons.change(policy, groups, recital, step=step, normaliser=total, columns={"counted": counted})
-        return metrics | {"entropy": metrics["entropy"] / total}
+        curriculum.observe(metrics["loss"])
+        return metrics | {"entropy": metrics["entropy"] / total, "mastered": float(curriculum.mastered)}
 
     @property
     def room(self) -> int:
-        """Tokens of the longest question with its answer."""
-        return 2 * 22 * self.blocks + 16 + self.max_new_tokens
+        """Tokens of the longest question with its answer, or of the longest lesson."""
+        return max(2 * 22 * self.blocks + 16 + self.max_new_tokens, 6 * (10 * self.blocks + 1) + 8)
 
 
 def recital(scored: Scored, *, counted: Bool[Tensor, "completions tokens"]) -> Terms:
