@@ -62,7 +62,7 @@ class Setting:
     answers: int = 32
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     shown: int = 2000
-    room: int = 96
+    room: int = 128
 
 
 WHOLE = Setting(

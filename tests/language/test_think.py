@@ -201,16 +201,16 @@ def test_a_lesson_asks_for_every_node_s_partner(seed, pairs):
 
 
 @given(SEEDS, st.integers(1, 4))
-def test_a_ramble_goes_along_edges_and_never_turns_round(seed, blocks):
-    found = ramble(blocks, np.random.default_rng(seed), names=2 * (10 * blocks + 1), length=60)
+def test_a_ramble_goes_along_edges_and_says_every_node_once(seed, blocks):
+    found = ramble(blocks, np.random.default_rng(seed), names=2 * (10 * blocks + 1))
     edges = np.array(found.prompt[len("graph: [") :].split("]")[0].split(), dtype=int).reshape(-1, 2).tolist()
     graph = neighbours([(one, two) for one, two in edges])
-    assert len(found.said) == len(found.counted) == 60 and not found.counted[0]
-    assert sum(found.counted) > 30
-    for place in range(1, 60):
+    assert sorted(found.said) == sorted(graph)
+    assert len(found.said) == len(found.counted) and not found.counted[0]
+    assert sum(found.counted) > len(graph) / 2
+    for place in range(1, len(found.said)):
         if found.counted[place]:
             assert found.said[place] in graph[found.said[place - 1]]
-            assert not found.counted[place - 1] or found.said[place] != found.said[place - 2]
 
 
 def edges_of(taught):
@@ -218,7 +218,7 @@ def edges_of(taught):
 
 
 def test_a_lesson_waits_until_the_one_before_is_mastered():
-    draw, curriculum = np.random.default_rng(0), Curriculum(3, names=62, length=20)
+    draw, curriculum = np.random.default_rng(0), Curriculum(3, names=62)
     found = []
     for step in range(200):
         found.append(edges_of(curriculum.lesson(draw)))
@@ -231,7 +231,7 @@ def test_a_lesson_waits_until_the_one_before_is_mastered():
 
 
 def test_lessons_go_on_after_a_break_where_they_were():
-    one, other = (Curriculum(3, names=62, length=20) for _ in range(2))
+    one, other = (Curriculum(3, names=62) for _ in range(2))
     for loss in [0.1] * 15:
         one.observe(loss)
     other.load_state_dict(json.loads(json.dumps(one.state_dict())))

@@ -14,7 +14,7 @@ from rlhub.language.bridges import ask, neighbours
 
 LEAST_PAIRS = 4
 LEFT = 0.03
-"""The chance that a ramble leaves off at a node and begins anew elsewhere."""
+"""The chance that a ramble begins anew elsewhere though it could go on."""
 MASTERED, STEPS = 0.2, 10
 """A lesson is mastered when the loss of so many steps was less than this on average, in nats a node that can be known."""
 
@@ -47,27 +47,26 @@ def partners(pairs: int, generator: np.random.Generator, *, names: int) -> Lesso
     return Lesson(shown(edges.tolist()), asked.flatten().tolist(), [False, True] * (2 * pairs))
 
 
-def ramble(blocks: int, generator: np.random.Generator, *, names: int, length: int) -> Lesson:
-    """A walk through a bridge graph that never turns round, and begins anew at dead ends and now and then elsewhere.
+def ramble(blocks: int, generator: np.random.Generator, *, names: int) -> Lesson:
+    """A walk through a bridge graph that never comes where it was, and begins anew at dead ends and now and then, until all nodes are said.
+
+    As chains of the kind path, it says no node twice: what has learnt to walk in circles goes on so when it is rewarded for arriving.
 
     Args:
         blocks: of the graph, as in `bridges.ask`.
         generator: of the graph and of the walk.
         names: how many names there are to draw from.
-        length: nodes of the walk.
     """
     question = ask(blocks, generator, names=names)
     graph = neighbours(question.edges)
-    nodes = list(graph)
-    said, counted = [nodes[int(generator.integers(len(nodes)))]], [False]
-    before: int | None = None
-    while len(said) < length:
-        ways = [near for near in graph[said[-1]] if near != before]
+    left = [list(graph)[place] for place in generator.permutation(len(graph))]
+    said, counted = [left.pop()], [False]
+    while left:
+        ways = [near for near in graph[said[-1]] if near in left]
         goes_on = bool(ways) and generator.random() >= LEFT
-        before = said[-1] if goes_on else None
-        following = ways if goes_on else nodes
-        said.append(following[int(generator.integers(len(following)))])
+        said.append(ways[int(generator.integers(len(ways)))] if goes_on else left[-1])
         counted.append(goes_on)
+        left.remove(said[-1])
     return Lesson(shown(question.edges), said, counted)
 
 
@@ -86,15 +85,14 @@ class Curriculum:
         mastered: lessons that are.
     """
 
-    def __init__(self, blocks: int, *, names: int, length: int) -> None:
+    def __init__(self, blocks: int, *, names: int) -> None:
         """Begin with the first.
 
         Args:
             blocks: of the largest graphs.
             names: how many names there are to draw from.
-            length: nodes of a ramble.
         """
-        self._blocks, self._names, self._length = blocks, names, length
+        self._blocks, self._names = blocks, names
         self._sizes = [LEAST_PAIRS]
         while self._sizes[-1] < names // 2:
             self._sizes.append(min(2 * self._sizes[-1], names // 2))
@@ -104,8 +102,7 @@ class Curriculum:
     def lesson(self, generator: np.random.Generator) -> Lesson:
         """A lesson of the present kind."""
         if self.mastered == len(self._sizes):
-            blocks = int(generator.integers(1, self._blocks + 1))
-            return ramble(blocks, generator, names=self._names, length=self._length)
+            return ramble(int(generator.integers(1, self._blocks + 1)), generator, names=self._names)
         return partners(self._sizes[self.mastered], generator, names=self._names)
 
     def observe(self, loss: float) -> None:

@@ -92,7 +92,7 @@ class Think(Optimisation):
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         policy = Policy(model, tokenizer, optimizer, precision=settled("bf16" if self.precision == "bf16" else "fp32", model))
 
-        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1), length=self.max_new_tokens)
+        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1))
 
         for passed in run.resume(self.all_steps, policy=policy, curriculum=curriculum):
             started, step = time.perf_counter(), passed - self.lessons
@@ -124,7 +124,7 @@ class Think(Optimisation):
     @property
     def room(self) -> int:
         """Tokens of the longest question with its answer, or of the longest lesson."""
-        return max(2 * 22 * self.blocks + 16 + self.max_new_tokens, 6 * (10 * self.blocks + 1) + 8)
+        return 2 * 22 * self.blocks + 16 + max(self.max_new_tokens, 2 * (10 * self.blocks + 1))
 
 
 def recital(scored: Scored, *, counted: Bool[Tensor, "completions tokens"]) -> Terms:
