@@ -26,7 +26,9 @@ from rlhub.language.bridges import (
     shortest_chance,
     think,
 )
+from rlhub.language.model import Policy
 from rlhub.language.reading_lessons import Curriculum, partners, ramble
+from rlhub.language.sft import answered
 from rlhub.language.task import columns_of, load_task
 from rlhub.language.think import Think, look_back, make_tokenizer, new_model
 
@@ -292,3 +294,19 @@ def test_it_learns_the_form_of_an_answer_and_says_how_far_it_is(tmp_path):
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
     assert 0 <= lines[-1]["test_evidence"] <= lines[-1]["test_decision"] <= 1
     assert lines[-1]["test_walk"] >= 1
+
+
+@pytest.mark.parametrize(("chain", "most"), [("path", 4), ("shortest", 1)])
+def test_a_question_is_shown_with_several_chains_each_once(chain, most):
+    model, tokenizer = new_model(1, room=100, seed=0)
+    policy = Policy(model, tokenizer, torch.optim.SGD(model.parameters()), precision="fp32")
+    system = Think(blocks=1, chain=chain, answers=4)
+    found = [(example, system.shown(policy, example)) for example in load_task(f"bridges:1?chain={chain}").split("train")[:8]]
+    assert max(len(group.completions) for _, group in found) == min(most, 2)  # there are two ways across a block
+    for example, group in found:
+        assert group.completions[0] == answered(policy, example).completions[0]
+        for said in group.completions:
+            walk = read(tokenizer.decode(said)).walk
+            assert is_evidence(walk, example.columns["edges"], example.columns["start"], example.columns["target"])
+    again = system.shown(policy, found[0][0])
+    assert again == found[0][1]

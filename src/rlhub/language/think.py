@@ -25,7 +25,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
-from rlhub.language.bridges import check_chain
+from rlhub.language.bridges import Question, check_chain, think
 from rlhub.language.judged import rewards_of
 from rlhub.language.logprobs import Scored
 from rlhub.language.model import Policy, encode, encode_completion, settled
@@ -33,8 +33,8 @@ from rlhub.language.optimisation import Optimisation
 from rlhub.language.reading_lessons import Curriculum, Lesson
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group, completion_mask
-from rlhub.language.sft import answered, imitation
-from rlhub.language.task import Task, load_task
+from rlhub.language.sft import imitation, response
+from rlhub.language.task import Example, Task, load_task
 from rlhub.language.update import Schedule, Terms
 
 LAYERS, HEADS, WIDTH = 4, 4, 128
@@ -52,6 +52,7 @@ class Think(Optimisation):
         chain: the kind of chain of thought: shortest, path, dfs, dfs-pruned or walk-L.
         steps: optimisation steps.
         batch: questions in one step.
+        answers: chains of thought that are shown of each question, drawn at random; all the same ones count once.
         lessons: steps of lessons in reading edges that come before; 0 leaves them out.
         learning_rate: AdamW's step size.
         test_every: steps between two measurements on questions that were never shown.
@@ -63,6 +64,7 @@ class Think(Optimisation):
     chain: str = "path"
     steps: int = 1_000
     batch: int = 32
+    answers: int = 4
     lessons: int = 900
     learning_rate: float = 1e-3
     schedule: Schedule = "cosine"
@@ -75,7 +77,7 @@ class Think(Optimisation):
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         super().__post_init__()
-        check_fields(self, at_least={1: "blocks batch test_every tested max_new_tokens", 0: "lessons"})
+        check_fields(self, at_least={1: "blocks batch answers test_every tested max_new_tokens", 0: "lessons"})
         check_chain(self.chain)
         if self.lora_rank:
             raise UserError("a model that begins from nothing trains all its weights: set lora_rank to 0")
@@ -99,14 +101,23 @@ class Think(Optimisation):
             if step < 1:
                 run.log(passed, **self.teach(policy, curriculum, passed, seed=run.seed))
                 continue
-            groups = [answered(policy, example) for example in task.sample(self.batch, step=step, seed=run.seed)]
+            groups = [self.shown(policy, example) for example in task.sample(self.batch, step=step, seed=run.seed)]
             tokens = sum(len(answer) for group in groups for answer in group.completions)
             metrics = self.change(policy, groups, imitation, step=step, normaliser=float(tokens))
             metrics["entropy"] /= tokens
             seconds = time.perf_counter() - started
             if step % self.test_every == 0 or step == self.steps:
                 metrics |= tested(policy, task, count=self.tested, max_new_tokens=self.max_new_tokens)
-            run.log(passed, **metrics, length=tokens / len(groups), tokens_per_second=tokens / seconds)
+            run.log(passed, **metrics, length=tokens / sum(len(group.completions) for group in groups), tokens_per_second=tokens / seconds)
+
+    def shown(self, policy: Policy, example: Example) -> Group:
+        """A question with some of its chains of thought, which are computed after it without computing it again."""
+        columns = example.columns
+        question = Question(columns["edges"], columns["start"], columns["target"], columns["other"], (columns["target"], columns["other"]))
+        draw = np.random.default_rng(derive(0, "chains", str(example.prompt)))
+        texts = [question.answer(think(question, self.chain, draw)) for _ in range(self.answers - 1)]
+        said = [response(policy, text, to=example.prompt) for text in dict.fromkeys([example.answer or "", *texts])]
+        return Group(prompt=encode(policy.tokenizer, example.prompt), completions=said)
 
     def teach(self, policy: Policy, curriculum: Curriculum, step: int, *, seed: int) -> dict[str, float]:
         """One step of lessons."""
