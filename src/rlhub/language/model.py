@@ -337,8 +337,8 @@ def settled(precision: Precision, model: PreTrainedModel) -> Literal["fp32", "bf
     was trained in fp32 goes on and answers in fp32.
 
     Args:
-        precision: "fp32", "bf16", or "auto": what the model was last trained in if that was asked for; else bf16 where the device
-            computes it fast, and fp32 where not.
+        precision: "fp32", "bf16", or "auto": bf16 where the device computes it fast, unless the model was last trained in fp32 because
+            that was asked for; else fp32.
         model: which is told.
     """
     told: Any = model.config

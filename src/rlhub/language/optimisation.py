@@ -24,8 +24,8 @@ class Optimisation:
         weight_decay: AdamW's.
         max_norm: gradients are scaled down to this norm; 0 never.
         lora_rank: rank of LoRA adapters; 0 trains all weights.
-        precision: fp32, bf16 (autocast, float32 master weights), or auto: what the model was last trained in if that was asked for, else
-            bf16 where the device computes it fast.
+        precision: fp32, bf16 (autocast, float32 master weights), or auto: bf16 where the device computes it fast, unless the model was
+            last trained in fp32 because that was asked for.
         micro_tokens: most tokens computed at a time; changes memory and speed only.
     """
 

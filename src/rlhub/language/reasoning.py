@@ -94,9 +94,8 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
 def make(dataset: str, options: dict[str, Any], *, size: Any, seed: int) -> Any:
     """The data set itself."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", SyntaxWarning
-        )  # a package behind it compares with "is", which Python tells whoever imports it first
+        # A package behind it compares with "is", which Python tells whoever imports it first.
+        warnings.simplefilter("ignore", SyntaxWarning)
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
 

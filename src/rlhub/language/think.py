@@ -33,7 +33,7 @@ from rlhub.language.optimisation import Optimisation
 from rlhub.language.reading_lessons import Curriculum, Lesson
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group, completion_mask
-from rlhub.language.sft import imitation, response
+from rlhub.language.sft import answered, imitation, response
 from rlhub.language.task import Example, Task, load_task
 from rlhub.language.update import Schedule, Terms
 
@@ -112,12 +112,14 @@ class Think(Optimisation):
 
     def shown(self, policy: Policy, example: Example) -> Group:
         """A question with some of its chains of thought, which are computed after it without computing it again."""
-        columns = example.columns
-        question = Question(columns["edges"], columns["start"], columns["target"], columns["other"], (columns["target"], columns["other"]))
+        asked, columns = answered(policy, example), example.columns
+        target, other = columns["target"], columns["other"]
+        # Only the prompt, which is there already, depends on the targets' order.
+        question = Question(columns["edges"], columns["start"], target, other, (target, other))
         draw = np.random.default_rng(derive(0, "chains", str(example.prompt)))
-        texts = [question.answer(think(question, self.chain, draw)) for _ in range(self.answers - 1)]
-        said = [response(policy, text, to=example.prompt) for text in dict.fromkeys([example.answer or "", *texts])]
-        return Group(prompt=encode(policy.tokenizer, example.prompt), completions=said)
+        texts = dict.fromkeys(question.answer(think(question, self.chain, draw)) for _ in range(self.answers - 1))
+        others = [response(policy, text, to=example.prompt) for text in texts if text != example.answer]
+        return replace(asked, completions=[*asked.completions, *others])
 
     def teach(self, policy: Policy, curriculum: Curriculum, step: int, *, seed: int) -> dict[str, float]:
         """One step of lessons."""
