@@ -147,3 +147,15 @@ def test_a_plain_line_tells_the_nest_of_tasks(now):
 def test_importing_progress_loads_no_torch():
     code = "import sys, rlhub.core.progress; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_part_of_a_first_unit_says_nothing_of_a_thousand(now):
+    with progress("train", 1000) as run:
+        with progress("answers", 10) as answers:
+            now.seconds += 100
+            answers.advance(5)
+            assert answers.seconds_left == pytest.approx(100)
+            assert run.seconds_left is None
+        now.seconds += 1
+        run.advance()
+        assert run.seconds_left is not None

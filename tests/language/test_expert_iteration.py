@@ -28,18 +28,35 @@ def test_good_answers_that_ended_are_kept_each_once():
     kept.take(rollout(), torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, float("nan")]]), least=1.0)
     assert [(group.prompt, group.completions) for group in kept.groups] == [([3], [[5, 2]]), ([4], [[9, 2]])]
     assert kept.length == 2
+    kept.take(rollout(), torch.ones(2, 3), least=1.0)
+    assert [(group.prompt, group.completions) for group in kept.groups] == [([3], [[5, 2], [6, 7, 2]]), ([4], [[9, 2], [5, 6, 2]])]
+    assert (kept.answers, kept.length) == (4, 2.5)
     again = Kept()
     again.load_state_dict(kept.state_dict())
     assert again.groups == kept.groups
 
 
-def test_every_answer_is_seen_once_before_any_is_seen_again():
+def test_every_prompt_is_seen_once_before_any_is_seen_again():
     kept = Kept()
     kept.groups = toy_groups(5, 1)
     for steps in (1, 2, 3, 4, 5):
         draw = [kept.batch(2, step=step + 1, generator=torch.Generator().manual_seed(0)) for step in range(steps)]
         seen = [kept.groups.index(group) for batch in draw for group in batch]
         assert len(set(seen[:5])) == min(len(seen), 5)
+
+
+def test_few_prompts_at_once_are_answered_as_all_together_are(tmp_path):
+    # So cold that the likeliest token is always drawn: which numbers a prompt draws by depends on who else is asked.
+    whole, parts = (
+        rlhub.train(
+            ExpertIteration(**SMALL | {"temperature": 1e-6}, rounds=1, steps=1, prompts=10, group=2, least=0.0, at_once=at_once),
+            seed=0,
+            runs=tmp_path,
+        ).metrics()[0]
+        for at_once in (10, 3)
+    )
+    told = ("reward", "kept", "kept_length", "length", "truncated", "loss")
+    assert [parts[name] for name in told] == pytest.approx([whole[name] for name in told], rel=1e-5)
 
 
 def test_the_reward_of_what_is_sampled_rises_from_round_to_round(tmp_path):

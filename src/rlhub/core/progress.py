@@ -103,6 +103,9 @@ class Progress:
         now, progressed = time.monotonic(), self.done - before
         if progressed <= 0 or now - then < 0.5:
             return None
+        # A long first unit, with a task of its own inside, says nothing of a thousand others.
+        if progressed < min(1.0, _SHARE_TO_JUDGE_BY * self.total):
+            return None
         # Before, it would tell how long loading took rather than how long the work takes.
         if progressed < _SHARE_TO_JUDGE_BY * self.total and self.seconds_elapsed < _SECONDS_TO_JUDGE_BY:
             return None

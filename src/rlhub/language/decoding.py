@@ -90,7 +90,8 @@ class LayoutDecoder:
         longest = extended(self._prompts)
         read = sorted(set(longest))
         row = pack([Group(prompt=self._prompts[index], completions=[]) for index in read], self._model.device, keep=True)
-        within = torch.tensor([read.index(index) for index in longest], device=self._model.device)
+        places = {index: place for place, index in enumerate(read)}
+        within = torch.tensor([places[index] for index in longest], device=self._model.device)
         with layouts(self._model):
             hidden = self._model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
         for layer in list(row.layout.held):

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_appended, writing
+from rlhub.core.progress import progress
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.model import encode, load_policy
+from rlhub.language.model import Policy, encode, load_policy
 from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
-from rlhub.language.step_labels import Labels, label
+from rlhub.language.step_labels import Labelled, Labels, label
 from rlhub.language.steps import tokenize
 from rlhub.language.task import Example, Task, load_task
 from rlhub.language.update import MICRO_TOKENS, Terms
@@ -116,31 +117,39 @@ class ProcessReward(FineTuning):
         """Solutions with labels, as many as asked for: those that a run made before it was killed are read, the others made now."""
         path = run.folder / LABELS
         rows = read_appended(path, together=self.batch)
-        if len(rows) < self.solutions:
-            solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
-        while len(rows) < self.solutions:
-            turn = len(rows) // self.batch
-            examples = task.sample(self.batch, step=turn + 1, seed=run.seed)
-            settings: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature}
-            drawn = generate(solver, examples, generator=run.generator("solutions", turn), **settings)
-            solutions = [(example, texts[0]) for example, texts in zip(examples, drawn.texts, strict=True)]
-            made = label(
-                solver,
-                task,
-                solutions,
-                rollouts=self.rollouts,
-                kind=self.labels,
-                ended=drawn.ended[:, 0].tolist(),
-                generator=run.generator("labels", turn),
-                **settings,
-            )
-            new = [{"prompt": one.example.prompt, "steps": one.steps, "labels": one.labels, "tokens": one.tokens} for one in made]
-            with writing(LABELS, run.folder), path.open("a") as file:
-                file.write("".join(json.dumps(row) + "\n" for row in new))
-            rows += new
-        return [
-            Example(row["prompt"], None, {"steps": row["steps"], "labels": row["labels"]}) for row in rows[: self.solutions] if row["steps"]
-        ]
+        if len(rows) >= self.solutions:
+            return as_examples(rows[: self.solutions])
+        solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
+        with progress("solutions labelled", self.solutions, completed=len(rows)) as told:
+            while len(rows) < self.solutions:
+                made = self.made(solver, task, run, turn=len(rows) // self.batch)
+                new = [{"prompt": one.example.prompt, "steps": one.steps, "labels": one.labels, "tokens": one.tokens} for one in made]
+                with writing(LABELS, run.folder), path.open("a") as file:
+                    file.write("".join(json.dumps(row) + "\n" for row in new))
+                rows += new
+                told.update(min(len(rows), self.solutions))
+        return as_examples(rows[: self.solutions])
+
+    def made(self, solver: Policy, task: Task, run: Run, *, turn: int) -> list[Labelled]:
+        """A batch of solutions with labels."""
+        examples = task.sample(self.batch, step=turn + 1, seed=run.seed)
+        settings: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature}
+        drawn = generate(solver, examples, generator=run.generator("solutions", turn), **settings)
+        return label(
+            solver,
+            task,
+            [(example, texts[0]) for example, texts in zip(examples, drawn.texts, strict=True)],
+            rollouts=self.rollouts,
+            kind=self.labels,
+            ended=drawn.ended[:, 0].tolist(),
+            generator=run.generator("labels", turn),
+            **settings,
+        )
+
+
+def as_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
+    """Labelled solutions as a task's examples, without those that have no step."""
+    return [Example(row["prompt"], None, {"steps": row["steps"], "labels": row["labels"]}) for row in rows if row["steps"]]
 
 
 def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[list[Group], Float[Tensor, "completions tokens"]]:
