@@ -50,7 +50,7 @@ def test_a_pool_is_filled_until_the_tokens_are_spent_and_costs_what_it_says():
         policy,
         example,
         search,
-        lambda _, texts: [float(len(text)) for text in texts],
+        lambda _, texts, ended: [float(len(text)) for text in texts],
         tokens=41,
         generator=torch.Generator().manual_seed(0),
     )

@@ -42,7 +42,8 @@ def test_tokens_of_a_step_are_the_same_whatever_follows():
     tokenizer = toy_tokenizer()
     one, both = tokenize(tokenizer, ["w5 w6\n"]), tokenize(tokenizer, ["w5 w6\n", "w7"], end=2)
     assert both.ids == [*one.ids, 7, 2]
-    assert both.ends == [2, 3]
+    assert (one.ends, both.ends) == ([2], [2, 4])
+    assert tokenize(tokenizer, [], end=2).ends == []
 
 
 def test_steps_are_what_was_written_also_for_tokenizers_that_put_a_space_first():
@@ -123,7 +124,9 @@ def rows():
         for other in CAPITALS.values():
             steps = [f"The capital of {country} is the city of {capital}\n", f"The capital of {country} is the city of {other}\n"]
             yield {"prompt": "Solve.", "steps": steps, "labels": [1, int(other == capital)]}
-            yield {"prompt": "Solve.", "steps": steps[:1], "labels": [1]}
+            # Its first step is right, but is no solution.
+            yield {"prompt": "Solve.", "steps": steps[:1], "labels": [1], "ended": False}
+            yield {"prompt": "Solve.", "steps": steps[:1], "labels": [0], "ended": True}
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +148,10 @@ def test_it_learns_which_steps_are_wrong(run):
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
     scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
     prompt = scorer.tokenizer("Solve.")["input_ids"]
-    judged = chances(scorer, [(prompt, row["steps"]) for row in rows()])
-    assert sum([chance > 0.5 for chance in steps] == row["labels"] for steps, row in zip(judged, rows(), strict=True)) > 0.8 * len(judged)
+    judged = chances(scorer, [(prompt, row["steps"]) for row in rows()], ended=[row.get("ended", True) for row in rows()])
+    found = [[chance > 0.5 for chance in steps] == row["labels"] for steps, row in zip(judged, rows(), strict=True)]
+    for kind in range(3):  # whole solutions, beginnings, and beginnings that are called a solution
+        assert sum(found[kind::3]) > 0.8 * len(found[kind::3])
 
 
 def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
@@ -154,7 +159,7 @@ def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
     judge, tokenizer = AutoModelForTokenClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     steps = next(iter(rows()))["steps"]
     prompt = tokenizer("Solve.")["input_ids"]
-    solution = tokenize(tokenizer, steps)
+    solution = tokenize(tokenizer, steps, end=tokenizer.eos_token_id)
     with torch.no_grad():
         logits = judge(input_ids=torch.tensor([prompt + solution.ids])).logits[0]
     right = torch.softmax(logits, -1)[:, 1]
@@ -165,9 +170,10 @@ def test_its_checkpoint_is_a_folder_that_transformers_loads(run):
 
 def test_what_follows_a_step_changes_nothing_about_it(run):
     scorer = load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32")
-    prompt, steps = scorer.tokenizer("Solve.")["input_ids"], list(rows())[2]["steps"]
-    both, first = chances(scorer, [(prompt, steps), (prompt, steps[:1])])
+    prompt, steps = scorer.tokenizer("Solve.")["input_ids"], next(iter(rows()))["steps"]
+    both, first, ending = chances(scorer, [(prompt, steps), (prompt, steps[:1]), (prompt, steps[:1])], ended=[True, False, True])
     assert both[0] == pytest.approx(first[0], abs=1e-5)
+    assert ending[0] < 0.5 < first[0]
 
 
 def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, monkeypatch):
@@ -176,7 +182,7 @@ def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, mo
     whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole")
     made = (whole.folder / "labels.jsonl").read_text()
     assert len(made.splitlines()) == 8
-    assert {"prompt", "steps", "labels", "tokens"} == set(json.loads(made.splitlines()[0]))
+    assert {"prompt", "steps", "labels", "ended", "tokens"} == set(json.loads(made.splitlines()[0]))
 
     def stops(*_, **__):
         raise KeyboardInterrupt
@@ -244,6 +250,10 @@ def test_prm800ks_rows_are_read(tmp_path):
     path.write_text(json.dumps(row) + "\n")
     example = load_task(str(path)).split("train")[0]
     assert (example.prompt, example.columns["steps"], example.columns["labels"]) == ("1 + 1?", ["better\n", "wrong\n"], [1, 0])
+    assert not example.columns["ended"]
+    for steps, ended in (([step], True), ([step, unrated], False)):
+        path.write_text(json.dumps({"question": row["question"], "label": {"steps": steps, "finish_reason": "solution"}}) + "\n")
+        assert load_task(str(path)).split("train")[0].columns["ended"] == ended
     path.write_text(json.dumps({"question": {"problem": "1 + 1?"}, "label": {"steps": [{}]}}) + "\n")
     with pytest.raises(UserError, match=r"prm\.jsonl:1: its question and label are not laid out"):
         load_task(str(path))
@@ -280,7 +290,13 @@ def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_
 
 @pytest.mark.parametrize(
     "columns",
-    [{"steps": ["a"], "labels": [1, 0]}, {"steps": [], "labels": []}, {"steps": ["a"], "labels": [2]}, {"steps": [""], "labels": [1]}],
+    [
+        {"steps": ["a"], "labels": [1, 0]},
+        {"steps": [], "labels": []},
+        {"steps": ["a"], "labels": [2]},
+        {"steps": [""], "labels": [1]},
+        {"steps": ["a"], "labels": [1], "ended": "no"},
+    ],
 )
 def test_steps_that_cant_be_learnt_from_are_named(columns):
     scorer = toy_scorer(outputs=2)
@@ -314,7 +330,7 @@ def test_every_strategy_finds_something_counts_its_tokens_and_can_be_repeated(ti
 def test_a_judge_decides_which_of_many_is_taken(tiny):
     example = Example("The capital of France is the city of", " Paris", {})
     longest = Search(strategy="best-of-n", n=8, max_new_tokens=6)(
-        tiny, example, judge=lambda _, texts: [float(len(text)) for text in texts], generator=torch.Generator().manual_seed(0)
+        tiny, example, judge=lambda _, texts, ended: [float(len(text)) for text in texts], generator=torch.Generator().manual_seed(0)
     )
     assert len(longest.text) == max(map(len, longest.candidates))
 
@@ -323,7 +339,10 @@ def test_a_beam_keeps_the_beginnings_that_the_judge_likes(tiny):
     example = Example("The capital of France is the city of", " Paris", {})
     wanted = " Paris"
     found = Search(strategy="beam", n=16, width=4, rounds=2, max_new_tokens=2, temperature=1.5)(
-        tiny, example, judge=lambda _, texts: [float(text.startswith(wanted)) for text in texts], generator=torch.Generator().manual_seed(0)
+        tiny,
+        example,
+        judge=lambda _, texts, ended: [float(text.startswith(wanted)) for text in texts],
+        generator=torch.Generator().manual_seed(0),
     )
     assert found.text.startswith(wanted)
 

@@ -35,11 +35,13 @@ class Solution:
         prompt: what was asked.
         steps: texts which joined are the solution.
         error: the first wrong step, counted from 0; -1 where all are right.
+        ended: whether the solution ends with the last of them.
     """
 
     prompt: Text
     steps: list[str]
     error: int
+    ended: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +95,8 @@ def known(name: str, example: Example, *, wrong: bool, draw: random.Random) -> S
     if "first_error" in columns:
         return Solution(prompt=example.prompt, steps=columns["steps"], error=columns["first_error"])
     if "steps" in columns:
-        steps, labels = labelled_steps(name, example)
-        return Solution(prompt=example.prompt, steps=steps, error=first_error(labels))
+        steps, labels, ended = labelled_steps(name, example)
+        return Solution(prompt=example.prompt, steps=steps, error=first_error(labels), ended=ended)
     if "entry" not in columns or "solution" not in columns or example.answer is None:
         return None
     if not wrong:
@@ -116,7 +118,7 @@ def find_errors(
 ) -> Int[Tensor, " solutions"]:
     """The first step of each solution that a process reward model holds for wrong; -1 for none."""
     asked = [(encode(scorer.tokenizer, solution.prompt), solution.steps) for solution in solutions]
-    judged = chances(scorer, asked, micro_tokens=micro_tokens)
+    judged = chances(scorer, asked, ended=[solution.ended for solution in solutions], micro_tokens=micro_tokens)
     return torch.tensor([first_error(steps, threshold=threshold) for steps in judged])
 
 

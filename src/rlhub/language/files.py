@@ -146,6 +146,7 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
     Of several wordings of a step the one that the raters went on with counts: one of the model's, or where none would do their own, which
     is right; where they went on with none, the first. A rating of 0 (neutral) is no error; what comes after the first error was not rated.
+    A solution has ended only where they found it finished.
 
     Raises:
         UserError: it is not laid out so.
@@ -167,7 +168,8 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
                 break
         if not steps:
             raise UserError(f"{where}: none of its steps is rated; leave the row out")
-        return row["question"]["problem"], {"steps": steps, "labels": labels}
+        ended = row["label"].get("finish_reason") == "solution" and len(steps) == len(row["label"]["steps"])
+        return row["question"]["problem"], {"steps": steps, "labels": labels, "ended": ended}
     except (KeyError, IndexError, TypeError) as error:
         raise UserError(f"{where}: its question and label are not laid out as PRM800K's rows are ({error!r})") from error
 

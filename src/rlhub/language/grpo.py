@@ -64,7 +64,7 @@ class GRPO(Sampling):
         process_reward: run of a process reward model, whose judgements of steps then give each token its advantage, in place of the
             completion's reward (DeepSeekMath, Sec. 4.1.3); the reward is still logged.
         credit: what the process reward's judgements make up: the sum of the steps to come (DeepSeekMath), or the least of them, with which
-            nothing is gained by more steps or fewer (Cheng et al. 2025, PURE, arXiv:2504.15275).
+            more steps gain nothing (Cheng et al. 2025, PURE, arXiv:2504.15275).
         outcome: what a completion's own advantage, from its reward, counts beside the judge's at each of its tokens. A judge that is
             followed alone is soon outwitted (PURE mixes in rewards that can be verified for that).
         mask_truncated: completions that reached the longest length take no part in the loss (DAPO, Sec. 3.4).
@@ -142,7 +142,8 @@ class GRPO(Sampling):
         """Each token's advantage from the probability that its own and all later steps are right."""
         texts = [text for texts in rollout.texts for text in texts]
         prompts = [encode(judge.tokenizer, example.prompt) for example in rollout.examples for _ in range(self.group)]
-        rewards = chances(judge, [(prompt, cut(text)) for prompt, text in zip(prompts, texts, strict=True)])
+        solutions = [(prompt, cut(text)) for prompt, text in zip(prompts, texts, strict=True)]
+        rewards = chances(judge, solutions, ended=rollout.ended.flatten().tolist())
         ends = [step_ends(policy.tokenizer, answer) for group in rollout.groups for answer in group.completions]
         advantages = process_advantages(rewards, ends, group=self.group, tokens=rollout.mask.shape[-1], credit=self.credit)
         return advantages.view_as(rollout.mask) * rollout.mask

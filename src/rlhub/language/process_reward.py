@@ -30,14 +30,16 @@ from rlhub.language.task import Example, Task, load_task
 from rlhub.language.update import MICRO_TOKENS, Terms
 
 LABELS = "labels.jsonl"
+TOLD = ("steps", "labels", "ended", "tokens")
+"""What its rows say of a labelled solution."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessReward(FineTuning):
     """A process reward model, from labelled steps or from labels that it makes itself.
 
-    A row gives a solution's steps in `steps` and, for each, between 0 (wrong) and 1 (right) in `labels`; PRM800K's own files are
-    read, too. For a task without them, solutions are sampled and labelled first.
+    A row gives a solution's steps in `steps` and, for each, between 0 (wrong) and 1 (right) in `labels`; `ended` is false where the
+    solution goes on after them. PRM800K's own files are read, too. For a task without steps, solutions are sampled and labelled first.
 
     Attributes:
         solver: who solves and finishes solutions where labels are made: alias, hub id, folder or run; by default the starting
@@ -123,7 +125,7 @@ class ProcessReward(FineTuning):
         with progress("solutions labelled", self.solutions, completed=len(rows)) as told:
             while len(rows) < self.solutions:
                 made = self.made(solver, task, run, turn=len(rows) // self.batch)
-                new = [{"prompt": one.example.prompt, "steps": one.steps, "labels": one.labels, "tokens": one.tokens} for one in made]
+                new = [{"prompt": one.example.prompt, **{name: getattr(one, name) for name in TOLD}} for one in made]
                 with writing(LABELS, run.folder), path.open("a") as file:
                     file.write("".join(json.dumps(row) + "\n" for row in new))
                 rows += new
@@ -149,7 +151,7 @@ class ProcessReward(FineTuning):
 
 def as_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
     """Labelled solutions as a task's examples, without those that have no step."""
-    return [Example(row["prompt"], None, {"steps": row["steps"], "labels": row["labels"]}) for row in rows if row["steps"]]
+    return [Example(row["prompt"], None, {name: row[name] for name in ("steps", "labels", "ended")}) for row in rows if row["steps"]]
 
 
 def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[list[Group], Float[Tensor, "completions tokens"]]:
@@ -160,8 +162,8 @@ def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[lis
     """
     groups, labels = [], []
     for example in examples:
-        steps, given = labelled_steps(name, example)
-        solution = tokenize(scorer.tokenizer, steps)
+        steps, given, ended = labelled_steps(name, example)
+        solution = tokenize(scorer.tokenizer, steps, end=scorer.end_ids[0] if ended else None)
         groups.append(Group(prompt=encode(scorer.tokenizer, example.prompt), completions=[solution.ids]))
         row = torch.full((len(solution.ids),), torch.nan)
         row[torch.tensor(solution.ends) - 1] = torch.tensor(given)
@@ -169,15 +171,16 @@ def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[lis
     return groups, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=torch.nan)
 
 
-def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float]]:
-    """An example's steps, and for each between 0 (wrong) and 1 (right); `name` is its task's.
+def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float], bool]:
+    """An example's steps, for each between 0 (wrong) and 1 (right), and whether the solution ends with them; `name` is its task's.
 
     Raises:
         UserError: they don't go together.
     """
-    steps, given = example.columns.get("steps"), example.columns.get("labels")
+    steps, given, ended = example.columns.get("steps"), example.columns.get("labels"), example.columns.get("ended", True)
     if not (
-        isinstance(steps, list)
+        isinstance(ended, bool)
+        and isinstance(steps, list)
         and isinstance(given, list)
         and len(steps) == len(given) > 0
         and all(isinstance(step, str) and step for step in steps)
@@ -185,20 +188,30 @@ def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float]]
     ):
         raise UserError(
             f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
-            "give texts in steps and as many numbers from 0 to 1 in labels"
+            "give texts in steps, as many numbers from 0 to 1 in labels, and true or false in ended, if that is there"
         )
-    return steps, [float(value) for value in given]
+    return steps, [float(value) for value in given], ended
 
 
-def chances(scorer: Scorer, solutions: Sequence[tuple[list[int], Sequence[str]]], *, micro_tokens: int = MICRO_TOKENS) -> list[list[float]]:
+def chances(
+    scorer: Scorer,
+    solutions: Sequence[tuple[list[int], Sequence[str]]],
+    *,
+    ended: Sequence[bool] | None = None,
+    micro_tokens: int = MICRO_TOKENS,
+) -> list[list[float]]:
     """The probability that each step of each solution is right.
 
     Args:
         scorer: a process reward model.
         solutions: prompts as the scorer's tokens, and steps.
+        ended: whether each solution ends with its last step, which is then judged as an end; by default all do.
         micro_tokens: most tokens computed at a time.
     """
-    laid = [tokenize(scorer.tokenizer, steps) for _, steps in solutions]
+    whole = [True] * len(solutions) if ended is None else ended
+    laid = [
+        tokenize(scorer.tokenizer, steps, end=scorer.end_ids[0] if end else None) for (_, steps), end in zip(solutions, whole, strict=True)
+    ]
     if not laid:
         return []
     groups = [Group(prompt=prompt, completions=[one.ids]) for (prompt, _), one in zip(solutions, laid, strict=True)]

@@ -22,8 +22,8 @@ from rlhub.language.steps import Worth, cut, worth
 from rlhub.language.task import Example
 
 Strategy = Literal["single", "forced", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"]
-Judge = Callable[[Example, Sequence[str]], list[float]]
-"""From an example and solutions, or beginnings of them, to what they are worth."""
+Judge = Callable[[Example, Sequence[str], Sequence[bool]], list[float]]
+"""From an example, solutions or beginnings of them, and which have come to their end, to what they are worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Search:
         texts, lengths = drawn.texts[0], drawn.lengths[0].tolist()
         if self.strategy == "single":
             return Found(text=texts[0], tokens=sum(lengths), candidates=texts, lengths=lengths)
-        scores = [1.0] * count if self.strategy == "majority" or judge is None else judge(example, texts)
+        scores = [1.0] * count if self.strategy == "majority" or judge is None else judge(example, texts, drawn.ended[0].tolist())
         text = chosen(texts, scores, vote=self.strategy != "best-of-n")
         return Found(text=text, tokens=sum(lengths), candidates=texts, scores=scores, lengths=lengths)
 
@@ -158,11 +158,11 @@ class Search:
                 for place, answer in enumerate(drawn.groups[row].completions):
                     grown[(*ids, *answer)] = bool(drawn.ended[row, place])
             candidates = [(list(ids), ended) for ids, ended in grown.items()]
-            seen = [ids for ids, _ in candidates]
+            seen = candidates
             if self.strategy == "lookahead":
                 seen, spent = self._ahead(policy, prompt, candidates, settings)
                 tokens += spent
-            scores = judge(example, [written(policy.tokenizer, ids) for ids in seen])
+            scores = judge(example, [written(policy.tokenizer, ids) for ids, _ in seen], [ended for _, ended in seen])
             order = sorted(range(len(candidates)), key=lambda place: -scores[place])[: self.n // self.width]
             done += [(written(policy.tokenizer, candidates[place][0]), scores[place]) for place in order if candidates[place][1]]
             beams = [candidates[place] for place in order if not candidates[place][1]]
@@ -176,17 +176,18 @@ class Search:
 
     def _ahead(
         self, policy: Policy, prompt: list[int], candidates: list[tuple[list[int], bool]], settings: dict[str, object]
-    ) -> tuple[list[list[int]], int]:
-        """Candidates with their likeliest next steps, and how many tokens these took."""
-        grown, open_ones, tokens = [ids for ids, _ in candidates], [place for place, (_, ended) in enumerate(candidates) if not ended], 0
+    ) -> tuple[list[tuple[list[int], bool]], int]:
+        """Candidates with their likeliest next steps, whether they have ended then, and how many tokens these steps took."""
+        grown, open_ones, tokens = list(candidates), [place for place, (_, ended) in enumerate(candidates) if not ended], 0
         for _ in range(self.ahead):
             if not open_ones:
                 break
-            drawn = complete(policy, [prompt + grown[place] for place in open_ones], **(settings | {"temperature": 0.0}))  # type: ignore[arg-type]
+            asked = [prompt + grown[place][0] for place in open_ones]
+            drawn = complete(policy, asked, **(settings | {"temperature": 0.0}))  # type: ignore[arg-type]
             tokens += int(drawn.lengths.sum())
             for row, place in enumerate(open_ones):
-                grown[place] = grown[place] + drawn.groups[row].completions[0]
-            open_ones = [place for row, place in enumerate(open_ones) if not bool(drawn.ended[row, 0])]
+                grown[place] = grown[place][0] + drawn.groups[row].completions[0], bool(drawn.ended[row, 0])
+            open_ones = [place for place in open_ones if not grown[place][1]]
         return grown, tokens
 
 
@@ -204,9 +205,9 @@ def chosen(texts: Sequence[str], scores: Sequence[float], *, vote: bool) -> str:
 def step_judge(scorer: Scorer, how: Worth) -> Judge:
     """A process reward model as a judge of solutions and of their beginnings."""
 
-    def judge(example: Example, texts: Sequence[str]) -> list[float]:
+    def judge(example: Example, texts: Sequence[str], ended: Sequence[bool]) -> list[float]:
         prompt = encode(scorer.tokenizer, example.prompt)
-        return [worth(steps, how) for steps in chances(scorer, [(prompt, cut(text)) for text in texts])]
+        return [worth(steps, how) for steps in chances(scorer, [(prompt, cut(text)) for text in texts], ended=ended)]
 
     return judge
 

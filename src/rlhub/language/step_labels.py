@@ -26,12 +26,14 @@ class Labelled:
         example: what was asked.
         steps: the solution's steps.
         labels: between 0 (wrong) and 1 (right), one a step.
+        ended: whether the last step is where the solution ended.
         tokens: how many tokens the labels took.
     """
 
     example: Example
     steps: list[str]
     labels: list[float]
+    ended: bool
     tokens: int
 
 
@@ -89,8 +91,8 @@ def label(
         [summed(right[place, number], kind) for number in range(1, len(lines) + 1)] if lines else [] for place, lines in enumerate(steps)
     ]
     return [
-        Labelled(example=example, steps=lines, labels=given, tokens=tokens)
-        for example, lines, given, tokens in zip(examples, steps, labels, spent, strict=True)
+        Labelled(example=example, steps=lines, labels=given, ended=end, tokens=tokens)
+        for example, lines, given, end, tokens in zip(examples, steps, labels, whole, spent, strict=True)
     ]
 
 

@@ -1,6 +1,8 @@
 """Solutions in steps: where each step ends, and what a solution is worth by its steps.
 
-A step is a line: a solution's text is cut behind each line break, and empty lines belong to the step before them.
+A step is a line: a solution's text is cut behind each line break, and empty lines belong to the step before them. The token that ends a
+solution belongs to its last step, which is judged there: a line that may be right as a step is wrong where the solution ends without an
+answer.
 """
 
 import math
@@ -36,7 +38,7 @@ def cut(text: str) -> list[str]:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: int | None = None) -> Stepped:
-    """Each step's tokens, one step after another; the end token, if there is one, belongs to no step.
+    """Each step's tokens, one step after another; the end token, if there is one, belongs to the last.
 
     Steps are tokenised one by one, so that a step's tokens are the same whatever follows it, and each but the first as what stands behind
     a line break: some tokenizers put a space before whatever comes first.
@@ -46,7 +48,10 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: i
     for step in steps:
         ids += behind_a_break(tokenizer, step) if ids else encode_completion(tokenizer, step)
         ends.append(len(ids))
-    return Stepped(ids=ids if end is None else [*ids, end], ends=ends)
+    if end is not None:
+        ids.append(end)
+        ends[-1:] = [len(ids)] * len(ends[-1:])
+    return Stepped(ids=ids, ends=ends)
 
 
 def behind_a_break(tokenizer: PreTrainedTokenizerBase, step: str) -> list[int]:
@@ -56,12 +61,16 @@ def behind_a_break(tokenizer: PreTrainedTokenizerBase, step: str) -> list[int]:
 
 
 def step_ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:
-    """For each step of a sampled solution, the number of tokens up to its end, special tokens counted where they stand."""
+    """For each step of a sampled solution, the number of tokens up to its end, special tokens counted where they stand.
+
+    What stands behind the last step's text, as the end token does, belongs to it.
+    """
     lengths = [len(tokenizer.decode(list(ids[:count]), skip_special_tokens=True)) for count in range(1, len(ids) + 1)]
     ends, written = [], 0
     for step in cut(str(tokenizer.decode(list(ids), skip_special_tokens=True))):
         written += len(step)
         ends.append(1 + next(place for place, length in enumerate(lengths) if length >= written))
+    ends[-1:] = [len(ids)] * len(ends[-1:])
     return ends
 
 

@@ -45,7 +45,7 @@ def searched(
         generator=generator(0, "searched"),
     )
     value = step_judge(judge, "min")
-    worths = [value(example, texts) for example, texts in zip(examples, drawn.texts, strict=True)]
+    worths = [value(example, texts, ended) for example, texts, ended in zip(examples, drawn.texts, drawn.ended.tolist(), strict=True)]
     right = [task.right([example] * answers, texts) for example, texts in zip(examples, drawn.texts, strict=True)]
     lengths = drawn.lengths.view(len(examples), answers).float()
     found: dict[str, list[dict[str, Any]]] = {"majority": [], "best-of-n": [], "weighted-vote": [], "any": []}

@@ -52,8 +52,8 @@ def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8) -> dict[str
         # In so few steps most weights move by less than bfloat16 shows; whatever begins from the base goes on in its precision.
         "warm-up": {"steps": warmed, "batch": 16, "learning_rate": 3e-5, "precision": "fp32"},
         "process-reward": {
-            "steps": 2 * steps,
-            "solutions": 6 * steps,
+            "steps": 5 * steps,
+            "solutions": 16 * steps,
             "rollouts": 4,
             "max_new_tokens": new_tokens,
             "learning_rate": 3e-5,
