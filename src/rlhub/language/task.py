@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from rlhub.core.errors import UserError
 from rlhub.core.named import parted
@@ -65,7 +68,7 @@ class Task:
     def sample(self, count: int, *, step: int, seed: int, split: str = "train") -> list[Example]:
         """The examples of a step: epoch after epoch in a new shuffled order, so that none returns before all have been seen.
 
-        Nothing is remembered between calls; the same step and seed give the same examples.
+        The same step and seed give the same examples, whatever was asked for before.
 
         Args:
             count: how many; it should be the same at every step.
@@ -79,7 +82,7 @@ class Task:
         position = (step - 1) * count
         while len(chosen) < count:
             epoch, start = divmod(position, len(examples))
-            order = torch.randperm(len(examples), generator=generator(seed, "task", kind, split, epoch))
+            order = shuffled(len(examples), seed, kind, split, epoch)
             taken = order[start : start + count - len(chosen)].tolist()
             chosen += [examples[index] for index in taken]
             position += len(taken)
@@ -170,6 +173,12 @@ def as_messages(prompts: Sequence[Text], completions: Sequence[str]) -> list[Tex
         completion if isinstance(prompt, str) else [{"role": "assistant", "content": completion}]
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
+
+
+@lru_cache(maxsize=2)
+def shuffled(count: int, seed: int, kind: str, split: str, epoch: int) -> Int[Tensor, " count"]:
+    """The order of an epoch; kept from step to step, as that of half a million examples takes a tenth as long as a small model's step."""
+    return torch.randperm(count, generator=generator(seed, "task", kind, split, epoch))
 
 
 def columns_of(examples: Iterable[Example], *, repeat: int = 1) -> dict[str, list[Any]]:
