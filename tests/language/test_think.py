@@ -210,6 +210,10 @@ def test_a_ramble_goes_along_edges_and_says_every_node_once(seed, blocks):
     assert sorted(found.said) == sorted(graph)
     assert len(found.said) == len(found.counted) and not found.counted[0]
     assert sum(found.counted) > len(graph) / 2
+    longer = ramble(blocks, np.random.default_rng(seed), names=2 * (10 * blocks + 1), longest=2 * len(graph) + 3)
+    assert longer.said[: len(graph)] == found.said
+    assert sorted(longer.said[len(graph) - 1 : 2 * len(graph) - 1]) == sorted(graph)
+    assert len(longer.said) == len(longer.counted) == 2 * len(graph) + 3
     for place in range(1, len(found.said)):
         if found.counted[place]:
             assert found.said[place] in graph[found.said[place - 1]]

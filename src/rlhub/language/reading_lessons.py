@@ -47,21 +47,24 @@ def partners(pairs: int, generator: np.random.Generator, *, names: int) -> Lesso
     return Lesson(shown(edges.tolist()), asked.flatten().tolist(), [False, True] * (2 * pairs))
 
 
-def ramble(blocks: int, generator: np.random.Generator, *, names: int) -> Lesson:
+def ramble(blocks: int, generator: np.random.Generator, *, names: int, longest: int = 0) -> Lesson:
     """A walk through a bridge graph that never comes where it was, and begins anew at dead ends and now and then, until all nodes are said.
 
-    As chains of the kind path, it says no node twice: what has learnt to walk in circles goes on so when it is rewarded for arriving.
+    As chains of the kind path, it says no node twice: what has learnt to walk in circles goes on so when it is rewarded for arriving. Where
+    more nodes are asked for than there are, it goes through all again: what never stood so far behind the edges can't read them from there.
 
     Args:
         blocks: of the graph, as in `bridges.ask`.
         generator: of the graph and of the walk.
         names: how many names there are to draw from.
+        longest: nodes that are said, where this is more than there are.
     """
     question = ask(blocks, generator, names=names)
     graph = neighbours(question.edges)
     left = [list(graph)[place] for place in generator.permutation(len(graph))]
     said, counted = [left.pop()], [False]
-    while left:
+    while len(said) < max(longest, len(graph)):
+        left = left or [list(graph)[place] for place in generator.permutation(len(graph)) if list(graph)[place] != said[-1]]
         ways = [near for near in graph[said[-1]] if near in left]
         goes_on = bool(ways) and generator.random() >= LEFT
         said.append(ways[int(generator.integers(len(ways)))] if goes_on else left[-1])
@@ -85,14 +88,15 @@ class Curriculum:
         mastered: lessons that are.
     """
 
-    def __init__(self, blocks: int, *, names: int) -> None:
+    def __init__(self, blocks: int, *, names: int, longest: int = 0) -> None:
         """Begin with the first.
 
         Args:
             blocks: of the largest graphs.
             names: how many names there are to draw from.
+            longest: nodes that a ramble says, where this is more than the graph has.
         """
-        self._blocks, self._names = blocks, names
+        self._blocks, self._names, self._longest = blocks, names, longest
         self._sizes = [LEAST_PAIRS]
         while self._sizes[-1] < names // 2:
             self._sizes.append(min(2 * self._sizes[-1], names // 2))
@@ -102,7 +106,7 @@ class Curriculum:
     def lesson(self, generator: np.random.Generator) -> Lesson:
         """A lesson of the present kind."""
         if self.mastered == len(self._sizes):
-            return ramble(int(generator.integers(1, self._blocks + 1)), generator, names=self._names)
+            return ramble(int(generator.integers(1, self._blocks + 1)), generator, names=self._names, longest=self._longest)
         return partners(self._sizes[self.mastered], generator, names=self._names)
 
     def observe(self, loss: float) -> None:

@@ -94,7 +94,7 @@ class Think(Optimisation):
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         policy = Policy(model, tokenizer, optimizer, precision=settled("bf16" if self.precision == "bf16" else "fp32", model))
 
-        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1))
+        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1), longest=self.max_new_tokens)
 
         for passed in run.resume(self.all_steps, policy=policy, curriculum=curriculum):
             started, step = time.perf_counter(), passed - self.lessons
