@@ -1,7 +1,7 @@
 """Long chains of thought against many short ones: small transformers that find their way through bridge graphs.
 
-    python benchmarks/learning_think.py                  # every seed that has no JSON yet; goes on after a kill
-    python benchmarks/learning_think.py --seeds 1
+    python benchmarks/learning_think.py d3               # every seed that has no JSON yet; goes on after a kill
+    python benchmarks/learning_think.py d1 --seeds 1     # smaller graphs, where only one kind of chain goes on
     python benchmarks/think_report.py                    # the page and its figures, from the JSON
 
 A transformer learns one kind of chain of thought (Mirtaheri et al. 2025, arXiv:2505.21825, Sec. 4); its answers to questions that it never
@@ -10,7 +10,7 @@ random walker finds now and then, goes on by four rounds of expert iteration, an
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Setting:
         chains: kinds of chain of thought, the one that goes on by reinforcement first.
         learning: fields of `Think`.
         expert: fields of `ExpertIteration`.
-        grpo: fields of `GRPO`.
+        grpo: fields of `GRPO`; none leaves it out.
         questions: questions of the test split that are answered.
         answers: answers to each.
         sizes: n of best-of-n and of majorities.
@@ -65,10 +65,13 @@ class Setting:
     room: int = 128
 
 
+LEARNING = {"lessons": 900, "steps": 2000, "answers": 8, "test_every": 500, "tested": 100, "micro_tokens": 4096}
+EXPERT = {"rounds": 4, "steps": 500, "prompts": 8192, "group": 4, "batch": 32, "learning_rate": 5e-4, "schedule": "cosine"}
+SMALLER = Setting(chains=("path",), learning=LEARNING, expert=EXPERT, room=96)
 WHOLE = Setting(
-    learning={"lessons": 900, "steps": 1500, "test_every": 500, "tested": 100},
-    expert={"rounds": 4, "steps": 100, "prompts": 512, "group": 8, "batch": 32, "learning_rate": 3e-4, "schedule": "cosine"},
-    grpo={"steps": 80, "prompts": 32, "group": 16, "learning_rate": 1e-4},
+    learning=LEARNING | {"steps": 4000},
+    expert=EXPERT | {"steps": 1000, "prompts": 16384},
+    grpo={"steps": 150, "prompts": 64, "group": 8, "learning_rate": 3e-4, "kl": 0.05},
 )
 SMOKE = Setting(
     blocks=1,
@@ -82,7 +85,7 @@ SMOKE = Setting(
     shown=20,
     room=32,
 )
-SETTINGS = {"whole": WHOLE, "smoke": SMOKE}
+SETTINGS = {"d1": replace(SMALLER, blocks=1), "d2": replace(SMALLER, blocks=2), "d3": WHOLE, "smoke": SMOKE}
 
 
 def measured(setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
@@ -107,11 +110,10 @@ def reinforced(setting: Setting, model: str, task: Task, seed: int, folder: Path
     rounds = [each * (turn + 1) for turn in range(setting.expert["rounds"])]
     told: dict[str, list[dict[str, Any]]] = {}
     settings = {"model": model, "task": task.name, "max_new_tokens": setting.room, "precision": "fp32"}
-    last = setting.grpo["steps"]
-    plans: dict[str, tuple[Any, list[int]]] = {
-        "expert": (ExpertIteration(**settings, **setting.expert), rounds),
-        "grpo": (GRPO(**settings, **setting.grpo), sorted({math.ceil(last * part / 4) for part in range(1, 5)})),
-    }
+    plans: dict[str, tuple[Any, list[int]]] = {"expert": (ExpertIteration(**settings, **setting.expert), rounds)}
+    if setting.grpo:
+        last = setting.grpo["steps"]
+        plans["grpo"] = GRPO(**settings, **setting.grpo), sorted({math.ceil(last * part / 4) for part in range(1, 5)})
     for name, (system, steps) in plans.items():
         run = rlhub.train(system, seed=seed, runs=folder, name=name, keep=tuple(steps))
         told[name] = [{"step": step} | answered(setting, f"{run.folder}@{step}", task, seed) for step in steps]
@@ -174,4 +176,4 @@ def sentence(told: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     use_plain_lines(True)
-    every_seed(SETTINGS, measured, output=OUTPUT, runs=RUNS, default="whole")
+    every_seed(SETTINGS, measured, output=OUTPUT, runs=RUNS, default="d3")

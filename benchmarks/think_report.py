@@ -16,7 +16,7 @@ from rlhub.core.style import colour_of, styled, transparent, write_images
 from rlhub.language.bridges import best_of, majority, path_chance, shortest_chance
 
 ROOT = Path(__file__).parent.parent
-RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think/whole", ROOT / "docs/think.md", ROOT / "docs/think"
+RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think/d3", ROOT / "docs/think.md", ROOT / "docs/think"
 WALKERS = {"path": path_chance, "shortest": shortest_chance}
 """Chains that a walker who can't look ahead happens on, and how often."""
 PAPER = {"path": 0.21, "expert": 0.92}
