@@ -152,7 +152,7 @@ So many short answers help as little as their chance is small, while one search 
 
 `rlhub train think --blocks 3 --chain path` trains the paper's transformer (4 layers, 4 heads, width 128). The paper takes half a million
 questions and many epochs; here the first layer begins by looking at a token's neighbours, positions tell the first node of an edge from
-the second, and lessons teach to read edges before any question is asked (`rlhub.language.think`), which brings it down to minutes on one
+the second, and lessons teach to read edges before any question is asked (`rlhub.language.think`), which brings it within reach of one
 core.
 
 `python benchmarks/learning_think.py` measures this page's numbers again, and `python benchmarks/think_report.py` writes it from the JSON

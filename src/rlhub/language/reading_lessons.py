@@ -61,10 +61,11 @@ def ramble(blocks: int, generator: np.random.Generator, *, names: int, longest: 
     """
     question = ask(blocks, generator, names=names)
     graph = neighbours(question.edges)
-    left = [list(graph)[place] for place in generator.permutation(len(graph))]
+    nodes = list(graph)
+    left = [nodes[place] for place in generator.permutation(len(nodes))]
     said, counted = [left.pop()], [False]
-    while len(said) < max(longest, len(graph)):
-        left = left or [list(graph)[place] for place in generator.permutation(len(graph)) if list(graph)[place] != said[-1]]
+    while len(said) < max(longest, len(nodes)):
+        left = left or [nodes[place] for place in generator.permutation(len(nodes)) if nodes[place] != said[-1]]
         ways = [near for near in graph[said[-1]] if near in left]
         goes_on = bool(ways) and generator.random() >= LEFT
         said.append(ways[int(generator.integers(len(ways)))] if goes_on else left[-1])

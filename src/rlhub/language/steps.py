@@ -50,7 +50,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, steps: Sequence[str], *, end: i
         ends.append(len(ids))
     if end is not None:
         ids.append(end)
-        ends[-1:] = [len(ids)] * len(ends[-1:])
+        if ends:
+            ends[-1] = len(ids)
     return Stepped(ids=ids, ends=ends)
 
 
@@ -70,7 +71,8 @@ def step_ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[in
     for step in cut(str(tokenizer.decode(list(ids), skip_special_tokens=True))):
         written += len(step)
         ends.append(1 + next(place for place, length in enumerate(lengths) if length >= written))
-    ends[-1:] = [len(ids)] * len(ends[-1:])
+    if ends:
+        ends[-1] = len(ids)
     return ends
 
 

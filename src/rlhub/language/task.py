@@ -177,7 +177,7 @@ def as_messages(prompts: Sequence[Text], completions: Sequence[str]) -> list[Tex
 
 @lru_cache(maxsize=2)
 def shuffled(count: int, seed: int, kind: str, split: str, epoch: int) -> Int[Tensor, " count"]:
-    """The order of an epoch; kept from step to step, as that of half a million examples takes a tenth as long as a small model's step."""
+    """The order of an epoch; kept from step to step, as that of half a million examples takes some of a small model's step to draw."""
     return torch.randperm(count, generator=generator(seed, "task", kind, split, epoch))
 
 
