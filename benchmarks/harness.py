@@ -199,7 +199,7 @@ def every_seed(
     runs: Path,
     default: str | None = None,
 ) -> None:
-    """What a script does that is called with a setting and --seeds: measure each seed that has no JSON of this setting yet.
+    """What a script does that is called with a setting and --seeds, or --seed: measure each seed that has no JSON of this setting yet.
 
     Args:
         settings: by name.
@@ -211,9 +211,10 @@ def every_seed(
     words = argparse.ArgumentParser()
     words.add_argument("setting", choices=list(settings), nargs="?" if default else None, default=default)
     words.add_argument("--seeds", type=int, default=3)
+    words.add_argument("--seed", type=int, help="only this one; several processes can so measure several at once")
     asked = words.parse_args()
     setting = settings[asked.setting]
-    for seed in range(asked.seeds):
+    for seed in range(asked.seeds) if asked.seed is None else (asked.seed,):
         path = output / asked.setting / f"seed{seed}.json"
         if path.exists() and json.loads(path.read_text())["setting"] == as_json(setting):
             continue

@@ -1,7 +1,7 @@
 """Long chains of thought against many short ones: small transformers that find their way through bridge graphs.
 
     python benchmarks/learning_think.py d3               # every seed that has no JSON yet; goes on after a kill
-    python benchmarks/learning_think.py d1 --seeds 1     # smaller graphs, where only one kind of chain goes on
+    python benchmarks/learning_think.py d1 --seed 2      # one seed, so that processes can share them; smaller graphs learn sooner
     python benchmarks/think_report.py                    # the page and its figures, from the JSON
 
 A transformer learns one kind of chain of thought (Mirtaheri et al. 2025, arXiv:2505.21825, Sec. 4); its answers to questions that it never

@@ -16,16 +16,23 @@ from rlhub.core.style import colour_of, styled, transparent, write_images
 from rlhub.language.bridges import best_of, majority, path_chance, shortest_chance
 
 ROOT = Path(__file__).parent.parent
-RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think/d3", ROOT / "docs/think.md", ROOT / "docs/think"
+RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/think", ROOT / "docs/think.md", ROOT / "docs/think"
 WALKERS = {"path": path_chance, "shortest": shortest_chance}
 """Chains that a walker who can't look ahead happens on, and how often."""
-PAPER = {"path": 0.21, "expert": 0.92}
+PAPER = {1: (0.68, 1.0), 2: (0.38, 0.99), 3: (0.21, 0.92)}
+"""By blocks: evidence after learning paths, and after four rounds of expert iteration."""
+ROUNDS = 4
 WAYS = {"expert": "expert iteration", "grpo": "GRPO"}
 
 
-def results() -> list[dict[str, Any]]:
-    """Every seed that was measured."""
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
+def results(blocks: int) -> list[dict[str, Any]]:
+    """Every seed that was measured on graphs of so many blocks."""
+    return [json.loads(path.read_text()) for path in sorted((RESULTS / f"d{blocks}").glob("seed*.json"))]
+
+
+def measured() -> dict[int, list[dict[str, Any]]]:
+    """Every seed, by blocks."""
+    return {blocks: seeds for blocks in PAPER if (seeds := results(blocks))}
 
 
 def mean(values: list[float]) -> float:
@@ -79,6 +86,8 @@ def growing(seeds: list[dict[str, Any]]) -> go.Figure:
     first = seeds[0]["setting"]["chains"][0]
     drawn = make_subplots(1, 2, subplot_titles=["answers that are evidence", "nodes of a walk"], horizontal_spacing=0.1)
     for place, (way, words) in enumerate(WAYS.items()):
+        if way not in seeds[0]:
+            continue
         colour = colour_of(way, place)
         for number, seed in enumerate(seeds):
             points = [seed["chains"][first], *seed[way]]
@@ -114,6 +123,40 @@ def growing(seeds: list[dict[str, Any]]) -> go.Figure:
     return drawn
 
 
+def deepening(found: dict[int, list[dict[str, Any]]]) -> go.Figure:
+    """Evidence over rounds of expert iteration, for each number of blocks, beside the paper's first and last."""
+    drawn = go.Figure()
+    for place, (blocks, seeds) in enumerate(found.items()):
+        colour = colour_of("", place)
+        for number, seed in enumerate(seeds):
+            shares = [point["evidence"] for point in (seed["chains"]["path"], *seed["expert"])]
+            line, name = {"color": colour, "width": 1.5}, f"Bridge({blocks})"
+            drawn.add_scatter(
+                x=list(range(len(shares))), y=shares, mode="lines+markers", line=line, name=name, legendgroup=name, showlegend=number == 0
+            )
+        star = {"symbol": "star-open", "size": 13, "color": colour, "line": {"width": 2}}
+        drawn.add_scatter(x=[0, ROUNDS], y=PAPER[blocks], mode="markers", marker=star, name=f"the paper's Bridge({blocks})")
+    drawn.update_xaxes(title_text="rounds of expert iteration", dtick=1)
+    drawn.update_yaxes(title_text="answers that are evidence", rangemode="tozero")
+    return styled(drawn, title="Rewarded for evidence alone, by the graph's blocks<br><sup>a line a seed</sup>", width=900, height=480)
+
+
+def depths(found: dict[int, list[dict[str, Any]]]) -> list[str]:
+    """The table of all numbers of blocks: what four rounds make of a model that learnt paths, beside the paper."""
+    told = [
+        "| graph | seeds | a walker's chance | evidence after paths | the paper's | after four rounds | the paper's | nodes of its walk |",
+        "|---" * 8 + "|",
+    ]
+    for blocks, seeds in found.items():
+        first, last = [seed["chains"]["path"] for seed in seeds], [seed["expert"][-1] for seed in seeds]
+        shares = [spread([each["evidence"] for each in points], ".2f") for points in (first, last)]
+        nodes = " to ".join(f"{mean([each['walk'] for each in points]):.1f}" for points in (first, last))
+        before, after = PAPER[blocks]
+        columns = [f"{path_chance(blocks):.3f}", shares[0], f"{before:.2f}", shares[1], f"{after:.2f}", nodes]
+        told.append(f"| Bridge({blocks}) | {len(seeds)} | {' | '.join(columns)} |")
+    return told
+
+
 def rows(seeds: list[dict[str, Any]]) -> list[str]:
     """The tables' lines: each kind of chain, and what reinforcement made of the first."""
     blocks, chains = seeds[0]["setting"]["blocks"], seeds[0]["setting"]["chains"]
@@ -132,7 +175,7 @@ def rows(seeds: list[dict[str, Any]]) -> list[str]:
         told.append(f"| `{chain}` | {columns[0]} | {walker} | {columns[1]} | {columns[2]} | {shown} | {tokens} |")
     told += ["", f"| `{chains[0]}`, then | after | evidence | decision | nodes of its walk | longest |", "|---|---|---|---|---|---|"]
     for way, words in WAYS.items():
-        for number in range(len(seeds[0][way])):
+        for number in range(len(seeds[0].get(way, ()))):
             found = [seed[way][number] for seed in seeds]
             columns = [
                 spread([each[which] for each in found], form) for which, form in (("evidence", ".2f"), ("decision", ".2f"), ("walk", ".1f"))
@@ -162,19 +205,25 @@ in `benchmarks/results/think/`.
 
 def page() -> str:
     """The whole page."""
-    seeds = results()
-    if not seeds:
+    if not (found := measured()):
         return PREFACE
+    blocks, seeds = max(found.items())
     setting, machine = seeds[0]["setting"], seeds[0]["machine"]
     return "\n".join(
         [
             PREFACE,
-            *rows(seeds),
+            "## Rewarded for evidence alone, by depth",
             "",
-            f"{len(seeds)} seeds, as mean (lowest to highest); Bridge({setting['blocks']}), {setting['questions']} questions that were "
-            f"never shown, {setting['answers']} answers to each at temperature 1. The paper has evidence {PAPER['path']:.2f} after "
-            f"learning paths and {PAPER['expert']:.2f} after four rounds of expert iteration. {machine['cpu']}, "
-            f"{seeds[0]['torch_threads']} torch thread(s).",
+            *depths(found),
+            "",
+            f"Mean (lowest to highest seed) over {setting['answers']} answers at temperature 1 to each of {setting['questions']} questions "
+            f"that were never shown. {machine['cpu']}, {seeds[0]['torch_threads']} torch thread(s).",
+            "",
+            "![Evidence over rounds by depth](think/deepening.png)",
+            "",
+            f"## Bridge({blocks})",
+            "",
+            *rows(seeds),
             "",
             "![Best-of-n and majority by answers and by tokens](think/together.png)",
             "",
@@ -188,6 +237,8 @@ if __name__ == "__main__":
     if "--check" in sys.argv:
         sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/think_report.py")
     PAGE.write_text(page())
-    FIGURES.mkdir(exist_ok=True)
-    if seeds := results():
-        write_images({FIGURES / "together.png": together(seeds), FIGURES / "growing.png": growing(seeds)}, scale=1.5)
+    if found := measured():
+        FIGURES.mkdir(exist_ok=True)
+        seeds = found[max(found)]
+        figures = {"together": together(seeds), "growing": growing(seeds), "deepening": deepening(found)}
+        write_images({FIGURES / f"{name}.png": figure for name, figure in figures.items()}, scale=1.5)
