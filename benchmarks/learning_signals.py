@@ -23,6 +23,7 @@ from harness import RESULTS, machine
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
 from rlhub.core.training import train
+from rlhub.language.rollout import generate
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
 from rlhub.language.task import load_task
@@ -42,7 +43,7 @@ from rlhub.studies.workers import Workers
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "r1")
-SEARCHED, ANSWERS = 100, 16
+SEARCHED, ANSWERS, SHOWN = 100, 16, 3
 WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
 """Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
 right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
@@ -114,6 +115,16 @@ class Learning(Signals):
         return searched(measuring.base.policy, judge, heldout.task, asked, answers=ANSWERS, width=0, max_new_tokens=heldout.new_tokens)
 
 
+def said(subject: Subject, asked: Asked) -> list[dict[str, str]]:
+    """The likeliest answers to the first questions, as they are."""
+    examples = asked.examples[:SHOWN]
+    texts = generate(subject.policy, examples, max_new_tokens=asked.new_tokens, temperature=0.0).texts
+    return [
+        {"asked": example.columns["entry"]["question"], "right": example.columns["solution"], "says": answers[0]}
+        for example, answers in zip(examples, texts, strict=True)
+    ]
+
+
 def drawn(subject: Subject, asked: Asked) -> dict[str, Any]:
     """The share of questions to which the answer that is drawn at temperature 1 is right."""
     texts = [answers[0] for answers in samples(subject.policy, asked.examples, max_new_tokens=asked.new_tokens, seed=0).texts]
@@ -150,7 +161,9 @@ def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:
     try:
         train_arm(study, measuring, arm, seed)
         folder = measuring.store.folder / name / "checkpoints" / str(study.last_step(arm))
-        measuring.store.measured(f"{name}@last", "answers", lambda: study.answered(measuring, Subject(name, folder)))
+        reached, heldout = Subject(name, folder), measuring.question.splits["heldout"]
+        measuring.store.measured(f"{name}@last", "answers", lambda: study.answered(measuring, reached))
+        measuring.store.measured(f"{name}@last", "said", lambda: said(reached, heldout))
         failed.unlink(missing_ok=True)
     except Exception:
         failed.write_text(traceback.format_exc())
@@ -170,6 +183,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
         measuring = study.begin(store, start, told)
         told.activity = "asking the base, and for wrong answers"
         store.measured("base", "answers", lambda: study.answered(measuring, measuring.base))
+        store.measured("base", "said", lambda: said(measuring.base, measuring.question.splits["heldout"]))
         measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
         for arm, seed in Workers(study, measuring, workers).each(taught, runs):
             told.advance()
@@ -184,7 +198,7 @@ def gathered(study: Learning, store: Store) -> dict[str, Any]:
     found = []
     for folder in sorted(place.glob("*@last")):
         arm, _, seed = folder.name.partition("@")[0].rpartition("-seed")
-        told = run_of(store.folder / f"{arm}-seed{seed}")
+        told = run_of(store.folder / f"{arm}-seed{seed}") | {"said": read_json(folder / "said.json")}
         found.append({"arm": arm, "seed": int(seed), "answers": shares(read_json(folder / "answers.json")), **told})
     failed = {path.stem: path.read_text().strip().splitlines()[-1] for path in sorted(store.folder.glob("*.failed"))}
     return {
@@ -192,6 +206,7 @@ def gathered(study: Learning, store: Store) -> dict[str, Any]:
         "plan": dict(study.plan.arms),
         "prompt": TASKS.get(study.settings["task"], study.settings["task"]),
         **{name: shares(value) for name, value in answers.items()},
+        "said": read_json(place / "base" / "said.json"),
         "runs": found,
         "failed": failed,
         "search": read_json(place / "study" / "search.json"),

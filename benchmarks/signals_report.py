@@ -5,6 +5,7 @@ With `--check` nothing is written, and the exit code says whether the page says 
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -95,6 +96,23 @@ def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> st
     value, low, high = (100 * number for number in gain(result, runs, asked))
     clear = "**" if low > 0 or high < 0 else ""
     return f"{clear}{value:+.0f} [{low:+.0f}, {high:+.0f}]{clear}"
+
+
+def spoken(result: dict[str, Any]) -> list[str]:
+    """What models say to the first held-out question, word for word, and how many of each signal's do."""
+    spoken = {"the base": [result["said"]], **{NAMES[arm]: [run["said"] for run in runs] for arm, runs in arms(result).items()}}
+    models: dict[str, list[str]] = {}
+    for name, said in spoken.items():
+        for says, count in Counter(answers[0]["says"] for answers in said).items():
+            models.setdefault(says, []).append(name if count == len(said) else f"{name} ({count} of {len(said)})")
+    told = [f"| likeliest answer to: {quoted(result['said'][0]['asked'])} | models |", "|---|---|"]
+    return told + [f"| {quoted(says)} | {', '.join(names)} |" for says, names in models.items()]
+
+
+def quoted(text: str, most: int = 160) -> str:
+    """A text as it is, on one line of a table."""
+    line = text.strip().replace("\n", " ⏎ ").replace("|", "\\|")
+    return f"`{line if len(line) <= most else line[: most - 1] + '…'}`"
 
 
 def searched(result: dict[str, Any]) -> list[str]:
@@ -188,6 +206,8 @@ def section(result: dict[str, Any]) -> list[str]:
         *rows(result),
         "",
         *([*missing, ""] if missing else []),
+        *spoken(result),
+        "",
         *searched(result),
         "",
         f"![{asked['task']}: held-out right answers by signal](signals/{slug(result)}.png)",

@@ -25,7 +25,8 @@ def answers(right):
 @pytest.fixture
 def result():
     def run(arm, seed, right):
-        return {"arm": arm, "seed": seed, "answers": answers(right), "tokens": 12_000, "seconds": 65.0}
+        says = [{"asked": "1 + 2 =", "right": "3", "says": f"1 + 2\n= {right} | sure"}]
+        return {"arm": arm, "seed": seed, "answers": answers(right), "said": says, "tokens": 12_000, "seconds": 65.0}
 
     points = [{"answers": count, "tokens": 25.0 * count, "right": {"value": 0.5}} for count in (1, 2)]
     return {
@@ -33,6 +34,7 @@ def result():
         "prompt": "reasoning-gym:chain_sum",
         "start": answers(0),
         "base": answers(10),
+        "said": [{"asked": "1 + 2 =", "right": "3", "says": "twelve"}],
         "runs": [run("grpo", 0, 30), run("grpo", 1, 20), run("sft", 1, 10), run("sft", 0, 10)],
         "failed": {"dpo-seed0": "UserError: no room"},
         "search": {"questions": 8, "strategies": {"majority": points, "weighted-vote": points}},
@@ -59,6 +61,18 @@ def test_a_gain_that_may_be_none_is_not_in_bold(report, result):
     lines = report.rows(result)
     assert "| SFT | 25%, 25% | +0 [+0, +0] | 25%, 25% | +0 [+0, +0] | 25% | 12 thousand | 1:05 |" in lines
     assert next(line for line in lines if "GRPO" in line).startswith("| GRPO | 75%, 50% | **+38 [")
+
+
+def test_answers_are_told_word_for_word_with_how_many_models_give_them(report, result):
+    assert report.spoken(result) == [
+        "| likeliest answer to: `1 + 2 =` | models |",
+        "|---|---|",
+        "| `twelve` | the base |",
+        "| `1 + 2 ⏎ = 10 \\| sure` | SFT |",
+        "| `1 + 2 ⏎ = 30 \\| sure` | GRPO (1 of 2) |",
+        "| `1 + 2 ⏎ = 20 \\| sure` | GRPO (1 of 2) |",
+    ]
+    assert report.quoted("a" * 20, most=10) == "`aaaaaaaaa…`"
 
 
 def test_a_section_tells_what_failed(report, result):

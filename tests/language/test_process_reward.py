@@ -402,12 +402,13 @@ def test_grpo_learns_from_judgements_of_steps(run, credit, tmp_path):
     lines = rlhub.train(system, seed=0, runs=tmp_path).metrics()
     assert lines[0]["gradient_norm"] > 0
     assert math.isfinite(lines[-1]["loss"])
+    assert all(0 < line["judged"] < 1 for line in lines)
 
 
 def test_what_an_answer_earns_counts_beside_a_judge_that_tells_nothing_apart(run, tmp_path, monkeypatch):
     settings = {"model": "tiny", "task": "facts:capitals", "steps": 1, "prompts": 4, "group": 4, "max_new_tokens": 4}
     alone = rlhub.train(GRPO(**settings), seed=0, runs=tmp_path).metrics()[0]
-    monkeypatch.setattr(GRPO, "by_steps", lambda self, policy, judge, rollout: torch.zeros(rollout.mask.shape))
+    monkeypatch.setattr(GRPO, "by_steps", lambda self, policy, judge, rollout: (torch.zeros(rollout.mask.shape), 0.5))
     judged = {outcome: GRPO(**settings, process_reward=str(run.folder), outcome=outcome) for outcome in (0.0, 1.0)}
     found = {outcome: rlhub.train(system, seed=0, runs=tmp_path).metrics()[0] for outcome, system in judged.items()}
     assert found[1.0]["gradient_norm"] == pytest.approx(alone["gradient_norm"], rel=1e-5) != 0

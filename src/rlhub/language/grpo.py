@@ -108,7 +108,8 @@ class GRPO(Sampling):
             rollout, rewards, measures = self.collect(run, step, task, policy)
             advantages = group_advantages(rewards, rollout.lengths > 0, scale=self.scales)
             if judge is not None:
-                advantages = self.by_steps(policy, judge, rollout) + self.outcome * advantages[..., None] * rollout.mask
+                steps, judged = self.by_steps(policy, judge, rollout)
+                advantages, measures = steps + self.outcome * advantages[..., None] * rollout.mask, measures | {"judged": judged}
             batch = self.batch(policy, reference, rollout, advantages)
             for part in self.shares(batch, run, step):
                 metrics = self.update(policy, part, step)
@@ -138,15 +139,19 @@ class GRPO(Sampling):
                 break
         return Rollout.join([rollout for rollout, _ in kept]), torch.cat([rewards for _, rewards in kept]), measures
 
-    def by_steps(self, policy: Policy, judge: Scorer, rollout: Rollout) -> Float[Tensor, "prompts group tokens"]:
-        """Each token's advantage from the probability that its own and all later steps are right."""
+    def by_steps(self, policy: Policy, judge: Scorer, rollout: Rollout) -> tuple[Float[Tensor, "prompts group tokens"], float]:
+        """Each token's advantage from the probability that its own and all later steps are right; and what the judge thinks of the answers.
+
+        That is the mean of each answer's least probable step. Where it rises while right answers don't, the judge is being pleased.
+        """
         texts = [text for texts in rollout.texts for text in texts]
         prompts = [encode(judge.tokenizer, example.prompt) for example in rollout.examples for _ in range(self.group)]
         solutions = [(prompt, cut(text)) for prompt, text in zip(prompts, texts, strict=True)]
         rewards = chances(judge, solutions, ended=rollout.ended.flatten().tolist())
         ends = [step_ends(policy.tokenizer, answer) for group in rollout.groups for answer in group.completions]
         advantages = process_advantages(rewards, ends, group=self.group, tokens=rollout.mask.shape[-1], credit=self.credit)
-        return advantages.view_as(rollout.mask) * rollout.mask
+        least = [min(given) for given in rewards if given]
+        return advantages.view_as(rollout.mask) * rollout.mask, sum(least) / max(len(least), 1)
 
     def batch(
         self,
