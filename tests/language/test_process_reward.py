@@ -19,11 +19,11 @@ from rlhub.language import decoding, process_reward, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
-from rlhub.language.process_reward import ProcessReward, chances, read_appended, stepped
+from rlhub.language.process_reward import ProcessReward, as_examples, chances, read_appended, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
-from rlhub.language.step_labels import label, summed
+from rlhub.language.step_labels import label, stopped, summed
 from rlhub.language.steps import cut, step_ends, tokenize, worth
 from rlhub.language.task import Example, Task, load_task
 
@@ -111,6 +111,33 @@ def test_steps_get_the_same_labels_when_their_prefixes_are_read_apart(tiny, monk
     assert len({value for one in together for value in one.labels}) > 1
 
 
+def test_where_a_solution_stops_too_soon_the_task_says_whether_it_is_right(tiny):
+    task = load_task("facts:capitals", reward="contains_answer")
+    asked = [(Example("Capital?", " Paris", {}), text) for text in ("think\nParis\nsure\nindeed", "Paris", "\n\nwho\nknows")]
+    made = label(tiny, task, asked, rollouts=1, max_new_tokens=1, kind="hard")
+    assert stopped(task, made) == [[0.0, 1.0, 1.0], [], [0.0, 0.0]]
+
+    rows = [
+        {"prompt": "Capital?", "steps": one.steps, "labels": [0.5] * len(one.steps), "ended": False, "stops": each}
+        for one, each in zip([made[1], *made, *made], stopped(task, [made[1], *made, *made]), strict=True)
+    ]
+    kept = [list(example.columns.values()) for example in as_examples(rows, stops=True)]
+    assert kept[:7] == [list(example.columns.values()) for example in as_examples(rows, stops=False)]
+    assert kept[7:] == [
+        [["think\n", "Paris"], [0.5, 1.0], True],
+        [["\n\n", "who"], [0.5, 0.0], True],
+        [["think\n", "Paris"], [0.5, 1.0], True],
+        [["\n\n"], [0.0], True],
+    ]
+
+
+def test_solutions_that_were_cut_off_before_a_whole_step_have_no_labels(tiny):
+    task = load_task("facts:capitals", reward="contains_answer")
+    made = label(tiny, task, [(Example("?", " Paris", {}), "Par")], rollouts=2, max_new_tokens=2, kind="hard", ended=[False])
+    assert [(one.steps, one.labels) for one in made] == [([], [])]
+    assert stopped(task, made) == [[]]
+
+
 def test_a_solution_in_one_step_needs_no_roll_out(tiny):
     task = load_task("facts:capitals", reward="contains_answer")
     found = label(
@@ -182,7 +209,7 @@ def test_labels_are_made_where_the_task_has_none_and_survive_a_stop(tmp_path, mo
     whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole")
     made = (whole.folder / "labels.jsonl").read_text()
     assert len(made.splitlines()) == 8
-    assert {"prompt", "steps", "labels", "ended", "tokens"} == set(json.loads(made.splitlines()[0]))
+    assert {"prompt", "steps", "labels", "ended", "tokens", "stops"} == set(json.loads(made.splitlines()[0]))
 
     def stops(*_, **__):
         raise KeyboardInterrupt

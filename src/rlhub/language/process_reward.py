@@ -24,14 +24,14 @@ from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
-from rlhub.language.step_labels import Labelled, Labels, label
+from rlhub.language.step_labels import Labelled, Labels, label, stopped
 from rlhub.language.steps import tokenize
 from rlhub.language.task import Example, Task, load_task
 from rlhub.language.update import MICRO_TOKENS, Terms
 
 LABELS = "labels.jsonl"
 TOLD = ("steps", "labels", "ended", "tokens")
-"""What its rows say of a labelled solution."""
+"""What its rows say of a labelled solution; `stops` stand beside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class ProcessReward(FineTuning):
         solutions: how many are sampled.
         rollouts: how often each is finished from the end of each step (N).
         labels: hard (any is right) or soft (how many are).
+        stops: learn as much from the same solutions ended too soon, which the task itself calls right or wrong. Solvers seldom stop early,
+            so a judge that hasn't seen it can't tell, and what learns to please the judge does stop early.
         max_new_tokens: longest solution, in tokens.
         temperature: solutions are sampled at.
         batch: solutions in one step.
@@ -56,6 +58,7 @@ class ProcessReward(FineTuning):
     solutions: int = 256
     rollouts: int = 8
     labels: Labels = "hard"
+    stops: bool = True
     max_new_tokens: int = 96
     temperature: float = 1.0
     batch: int = 16
@@ -120,17 +123,20 @@ class ProcessReward(FineTuning):
         path = run.folder / LABELS
         rows = read_appended(path, together=self.batch)
         if len(rows) >= self.solutions:
-            return as_examples(rows[: self.solutions])
+            return as_examples(rows[: self.solutions], stops=self.stops)
         solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
         with progress("solutions labelled", self.solutions, completed=len(rows)) as told:
             while len(rows) < self.solutions:
                 made = self.made(solver, task, run, turn=len(rows) // self.batch)
-                new = [{"prompt": one.example.prompt, **{name: getattr(one, name) for name in TOLD}} for one in made]
+                new = [
+                    {"prompt": one.example.prompt, **{name: getattr(one, name) for name in TOLD}, "stops": ended_there}
+                    for one, ended_there in zip(made, stopped(task, made), strict=True)
+                ]
                 with writing(LABELS, run.folder), path.open("a") as file:
                     file.write("".join(json.dumps(row) + "\n" for row in new))
                 rows += new
                 told.update(min(len(rows), self.solutions))
-        return as_examples(rows[: self.solutions])
+        return as_examples(rows[: self.solutions], stops=self.stops)
 
     def made(self, solver: Policy, task: Task, run: Run, *, turn: int) -> list[Labelled]:
         """A batch of solutions with labels."""
@@ -149,9 +155,21 @@ class ProcessReward(FineTuning):
         )
 
 
-def as_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
-    """Labelled solutions as a task's examples, without those that have no step."""
-    return [Example(row["prompt"], None, {name: row[name] for name in ("steps", "labels", "ended")}) for row in rows if row["steps"]]
+def as_examples(rows: Sequence[dict[str, Any]], *, stops: bool) -> list[Example]:
+    """Labelled solutions as a task's examples, without those that have no step.
+
+    Args:
+        rows: of the file of labels.
+        stops: each solution of several steps comes once more, ended after one of them that isn't the last: the first, the second and so on
+            in turns.
+    """
+    kept = [(row["prompt"], row["steps"], row["labels"], row["ended"]) for row in rows if row["steps"]]
+    for turn, row in enumerate(rows if stops else []):
+        if ended_there := row["stops"]:
+            last = turn % len(ended_there)
+            steps = [*row["steps"][:last], row["steps"][last].rstrip("\n") or row["steps"][last]]
+            kept.append((row["prompt"], steps, [*row["labels"][:last], ended_there[last]], True))
+    return [Example(prompt, None, {"steps": steps, "labels": labels, "ended": ended}) for prompt, steps, labels, ended in kept]
 
 
 def stepped(scorer: Scorer, name: str, examples: Sequence[Example]) -> tuple[list[Group], Float[Tensor, "completions tokens"]]:

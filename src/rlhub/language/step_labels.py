@@ -2,6 +2,7 @@
 
 From the end of each step the solver finishes the solution several times. The hard label is whether any of these is right, the soft one how
 many are. All continuations of a step share its prefix's computation, and all steps of a batch of solutions are finished at once.
+Whether a solution would be right if it ended there and then, nobody has to finish to know (`stopped`).
 """
 
 from collections.abc import Sequence
@@ -94,6 +95,14 @@ def label(
         Labelled(example=example, steps=lines, labels=given, ended=end, tokens=tokens)
         for example, lines, given, end, tokens in zip(examples, steps, labels, whole, spent, strict=True)
     ]
+
+
+def stopped(task: Task, solutions: Sequence[Labelled]) -> list[list[float]]:
+    """Whether each solution would be right (1) or not (0) if it ended after each of its steps but the last."""
+    texts = [["".join(one.steps[:number]).rstrip("\n") for number in range(1, len(one.steps))] for one in solutions]
+    examples = [one.example for one, each in zip(solutions, texts, strict=True) for _ in each]
+    right = iter(task.right(examples, [text for each in texts for text in each]))
+    return [[float(next(right)) for _ in each] for each in texts]
 
 
 def summed(right: Sequence[bool], kind: Labels) -> float:

@@ -116,9 +116,11 @@ class Task:
         Their weights don't count: a bonus for form makes no wrong answer right.
 
         Args:
-            examples: one a completion.
+            examples: one a completion; none is fine.
             completions: texts.
         """
+        if not examples:
+            return []
         prompts = [example.prompt for example in examples]
         columns = columns_of(examples) | {"completion_ids": [[] for _ in examples], "step": 0, "seed": self.seed}
         spoken = as_messages(prompts, completions)
