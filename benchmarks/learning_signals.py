@@ -22,31 +22,25 @@ from harness import RESULTS, machine
 
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
-from rlhub.core.training import train
 from rlhub.language.rollout import generate
 from rlhub.language.scorer import StepScorer, load_scorer
-from rlhub.language.sft import SFT
-from rlhub.language.task import load_task
 from rlhub.studies.arms import Size, SizeName
-from rlhub.studies.behaviour import samples, share
 from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.question import Asked
 from rlhub.studies.searching import searched
-from rlhub.studies.signals import JUDGE, TASKS, WARM_UP, Signals
+from rlhub.studies.signals import JUDGE, TASKS, Signals
 from rlhub.studies.signals_sizes import SIZES, few_steps, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.task_question import TaskQuestion
+from rlhub.studies.warming import WARM_UP, drawn
 from rlhub.studies.workers import Workers
 
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "r1")
 SEARCHED, ANSWERS, SHOWN = 100, 16, 3
-WARMED, KNOWN, TRIED = (2, 4, 6, 8, 16, 32, 64), 0.2, 100
-"""Steps of the imitation that the base comes from: the fewest after which this share of the answers drawn to so many training questions is
-right. The likeliest answers are right much sooner, but what samples is rewarded for those that it draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +74,13 @@ class Learning(Signals):
 
     signals: tuple[str, ...] = ARMS
     control: bool = False
-    warmed: int = WARMED[0]
 
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = MUCH[self.settings["task"]]
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
-        arms = few_steps(warmed=self.warmed, steps=steps, prompts=prompts)
+        arms = few_steps(steps=steps, prompts=prompts)
         return with_room(dataclasses.replace(SIZES["small"], arms=arms), self.room)
 
     @property
@@ -125,35 +118,6 @@ def said(subject: Subject, asked: Asked) -> list[dict[str, str]]:
     ]
 
 
-def drawn(subject: Subject, asked: Asked) -> dict[str, Any]:
-    """The share of questions to which the answer that is drawn at temperature 1 is right."""
-    texts = [answers[0] for answers in samples(subject.policy, asked.examples, max_new_tokens=asked.new_tokens, seed=0).texts]
-    return share(list(map(int, asked.task.right(asked.examples, texts))))
-
-
-def warmed(study: Learning, folder: Path) -> dict[int, float]:
-    """Shares of right answers, drawn to training questions, after each number of steps of imitation that is tried, until enough are."""
-    found: dict[int, float] = {}
-    for steps in WARMED:
-        found[steps] = known_after(study, folder, steps)
-        print(f"{study.settings['task']}: {found[steps]:.2f} right after {steps} steps of imitation", flush=True)
-        if found[steps] >= KNOWN:
-            break
-    return found
-
-
-def known_after(study: Learning, folder: Path, steps: int) -> float:
-    """The share of right answers drawn to training questions after so many steps of imitation; measured once."""
-    # Each is trained from the beginning, as most tasks need few and the longest costs more than all the others.
-    run = train(
-        SFT(model=study.settings["model"], task=study.spec, **few_steps(warmed=steps)["warm-up"]), runs=folder, name=f"warming-{steps}"
-    )
-    subject, task, room = Subject(run.name, run.folder), load_task(study.spec), study.plan.new_tokens
-    asked = Asked(task=task, examples=list(task.split("train")[:TRIED]), new_tokens=room)
-    share_right: float = Store(folder).measured(run.name, f"drawn-{room}-tokens", lambda: drawn(subject, asked))["value"]
-    return share_right
-
-
 def taught(study: Learning, measuring: Measuring, arm: str, seed: int) -> None:
     """Train one run and ask it; a run that fails leaves its reason, and the others go on."""
     name = f"{arm}-seed{seed}"
@@ -173,10 +137,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
     """All arms and seeds of one task."""
     task = study.settings["task"]
     folder = RUNS / f"{task}-{study.size}"
-    tried = warmed(study, RUNS / f"{task}-{study.size}-before")
-    study = dataclasses.replace(study, warmed=max(tried))
     store = Store.open(folder, study.kind, study.settings)
-    store.measured("study", "warmed", lambda: {"steps": list(tried), "right": list(tried.values())})
     start = Subject(study.start, study.settings["model"])
     runs = [(arm, seed) for seed in range(study.settings["seeds"]) for arm in study.arms]
     with progress(f"{task}, {study.size}", len(runs)) as told:
@@ -194,6 +155,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
 def gathered(study: Learning, store: Store) -> dict[str, Any]:
     """What the folder of a task holds, as JSON."""
     place = store.folder / "measurements"
+    warmed = read_json(place / "study" / "warmed.json")
     answers = {name: read_json(place / name / "answers.json") for name in ("start", "base")}
     found = []
     for folder in sorted(place.glob("*@last")):
@@ -210,8 +172,8 @@ def gathered(study: Learning, store: Store) -> dict[str, Any]:
         "runs": found,
         "failed": failed,
         "search": read_json(place / "study" / "search.json"),
-        "warmed": read_json(place / "study" / "warmed.json"),
-        "before": {name: run_of(store.folder / name) for name in (WARM_UP, JUDGE)},
+        "warmed": warmed,
+        "before": {JUDGE: run_of(store.folder / JUDGE), WARM_UP: run_of(store.folder / warmed["runs"][-1])},
         **machine(),
     }
 
@@ -223,8 +185,9 @@ def shares(answers: dict[str, Any]) -> dict[str, Any]:
 
 def complete(result: dict[str, Any], study: Learning) -> bool:
     """Whether a task's JSON holds every run that is asked for."""
-    same = result["asked"] | {"warmed": study.warmed} == json.loads(json.dumps(study.settings))
-    return same and len(result["runs"]) + len(result["failed"]) == study.settings["seeds"] * len(study.arms)
+    return result["asked"] == json.loads(json.dumps(study.settings)) and len(result["runs"]) + len(result["failed"]) == study.settings[
+        "seeds"
+    ] * len(study.arms)
 
 
 def sentence(result: dict[str, Any]) -> str:
@@ -254,7 +217,7 @@ if __name__ == "__main__":
             continue
         if asked.gather:
             store = Store(RUNS / f"{task}-{size}")
-            result = gathered(dataclasses.replace(study, warmed=store.told["asked"]["warmed"]), store)
+            result = gathered(study, store)
         else:
             result = measured(study, asked.workers)
         path.parent.mkdir(parents=True, exist_ok=True)

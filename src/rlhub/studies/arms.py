@@ -19,6 +19,7 @@ class Size:
         model: what it begins from.
         seeds: runs of each arm.
         arms: the fields of each arm's system, and of what comes before the arms; the control has GRPO's.
+        longer: how the warm-up before the arms changes where it teaches too little, again and again.
         keep: steps of an arm at which the model is kept, beside the last.
         new_tokens: longest completion when questions are asked.
         untouched: questions of other kinds that are asked.
@@ -40,6 +41,7 @@ class Size:
     corruptions: tuple[Corruption, ...]
     restored: tuple[Restored, ...]
     draws: int
+    longer: Sequence[Mapping[str, Any]] = ()
 
 
 def arms(signals: Sequence[str], *, known: Sequence[str], control: bool) -> tuple[str, ...]:

@@ -59,9 +59,11 @@ def gather(folder: Path) -> dict[str, Any]:
         "measured": measured,
         "pairs": {path.stem: read_json(path) for path in sorted((place / "pairs").glob("*.json"))},
     }
-    for name in ("warm-up", "process-reward"):
-        if (folder / name).is_dir():
-            report[name.replace("-", "_")] = run_of(folder / name)
+    if (place / "study" / "warmed.json").is_file():
+        report["warmed"] = read_json(place / "study" / "warmed.json")
+        report["warm_up"] = run_of(folder / report["warmed"]["runs"][-1])
+    if (folder / "process-reward").is_dir():
+        report["process_reward"] = run_of(folder / "process-reward")
     if (place / "study" / "search.json").is_file():
         report["search"] = read_json(place / "study" / "search.json")
     graph = Graph(**report["graph"]["shape"])

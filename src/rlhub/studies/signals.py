@@ -31,6 +31,7 @@ from rlhub.studies.signals_sizes import ASKED, ROOM, SEARCHED, SIZES, TASK, with
 from rlhub.studies.store import Store
 from rlhub.studies.study import TRAINING, Study
 from rlhub.studies.task_question import TaskQuestion
+from rlhub.studies.warming import WARM_UP, warmed
 
 TASKS = {
     "one_digit_sum": "reasoning-gym:chain_sum?think=true&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
@@ -42,7 +43,7 @@ TASKS = {
 SIGNALS = ("sft", "dpo", "ppo", "rloo", "grpo", "process", "r1", "constitutional")
 ANSWERS, WIDTH = 8, 4
 """Answers to one question that are chosen among, and continuations of each beam."""
-WARM_UP, JUDGE = "warm-up", "process-reward"
+JUDGE = "process-reward"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class Signals(Study):
         task.total = (task.total or 0) + TRAINING * len(first)
         task.inside = TRAINING
         task.activity = "warming up"
-        warm = train(SFT(model=start.source, task=self.spec, **fields[WARM_UP]), runs=store.folder, name=WARM_UP)
+        warm_ups = [{**fields[WARM_UP], **more} for more in ({}, *self.plan.longer)]
+        warm = warmed(store, str(start.source), self.spec, warm_ups, new_tokens=self.plan.new_tokens)
         task.advance(TRAINING)
         if JUDGE in first:
             task.activity = "training a judge of steps"

@@ -16,6 +16,8 @@ ROOM = {"chain_sum": 40, "spell_backward": 48, "number_sorting": 160}
 """Tokens of the longest answer: a third more than the longest worked one, as what hasn't learnt to end takes all of it."""
 RL_RATE = 2e-5
 """Step size of what samples from SmolLM2; half of it teaches less in as few steps."""
+LONGER = ({"steps": 48, "learning_rate": 1e-4}, {"steps": 96, "learning_rate": 1e-4})
+"""SmolLM2's warm-ups where the few steps that are enough for chain_sum aren't."""
 
 
 def with_room(size: Size, new_tokens: int) -> Size:
@@ -38,11 +40,10 @@ def sampling(*, steps: int, prompts: int, group: int, learning_rate: float, new_
     return {"ppo": valued, "rloo": grouped, "grpo": grouped, "process": judged}
 
 
-def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8) -> dict[str, dict[str, Any]]:
+def few_steps(*, steps: int = 12, prompts: int = 8) -> dict[str, dict[str, Any]]:
     """The arms that see the task, where a CPU trains SmolLM2: 64 answers a step, and so few steps that hours are enough for all.
 
     Args:
-        warmed: steps of imitation before all arms.
         steps: of what samples.
         prompts: in each of them, with 8 answers each.
     """
@@ -50,7 +51,7 @@ def few_steps(*, warmed: int = 4, steps: int = 12, prompts: int = 8) -> dict[str
     grouped = {"prompts": prompts, "group": 8, "max_new_tokens": new_tokens}
     return {
         # In so few steps most weights move by less than bfloat16 shows; whatever begins from the base goes on in its precision.
-        "warm-up": {"steps": warmed, "batch": 16, "learning_rate": 3e-5, "precision": "fp32"},
+        "warm-up": {"steps": 4, "batch": 16, "learning_rate": 3e-5, "precision": "fp32"},
         "process-reward": {
             "steps": 5 * steps,
             "solutions": 16 * steps,
@@ -110,6 +111,7 @@ SIZES: dict[str, Size] = {
         corruptions=("replacement",),
         restored=("mlp",),
         draws=1,
+        longer=LONGER,
     ),
     "full": Size(
         model="smollm2",
@@ -141,5 +143,6 @@ SIZES: dict[str, Size] = {
         corruptions=("replacement",),
         restored=("mlp",),
         draws=1,
+        longer=LONGER,
     ),
 }

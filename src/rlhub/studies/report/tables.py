@@ -105,10 +105,11 @@ def matching(report: Report) -> str:
 def arms_table(report: Report) -> Table:
     """The arms, their settings and what they cost."""
     rows = [["signal", "what it does", "settings", "thousand tokens a run", "minutes a run"]]
-    before = {"warm_up": ("warm-up", "imitates worked answers: the base of all"), "process_reward": ("judge of steps", JUDGES)}
-    for key, (name, what) in before.items():
-        if key in report:
-            rows.append([name, what, *costs([report[key]])])
+    if "warm_up" in report:
+        known = f"{report['warmed']['right'][-1]:.0%} of its answers, drawn to training questions, are right"
+        rows.append(["warm-up", f"imitates worked answers, then {known}: the base of all", *costs([report["warm_up"]])])
+    if "process_reward" in report:
+        rows.append(["judge of steps", JUDGES, *costs([report["process_reward"]])])
     return rows + [[NAMES[arm], WORDS[arm], *costs([report["runs"][run] for run in runs_of(report, arm)])] for arm in arms_of(report)]
 
 
