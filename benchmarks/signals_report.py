@@ -95,7 +95,8 @@ def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> st
     """A gain with its interval, in points; in bold where the interval is clear of 0."""
     value, low, high = (100 * number for number in gain(result, runs, asked))
     clear = "**" if low > 0 or high < 0 else ""
-    return f"{clear}{value:+.0f} [{low:+.0f}, {high:+.0f}]{clear}"
+    middle, begin, end = (f"{number:+.0f}" if round(number) else "0" for number in (value, low, high))
+    return f"{clear}{middle} [{begin}, {end}]{clear}"
 
 
 def spoken(result: dict[str, Any]) -> list[str]:

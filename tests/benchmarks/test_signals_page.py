@@ -59,7 +59,7 @@ def test_a_gain_is_paired_question_by_question(report, result):
 
 def test_a_gain_that_may_be_none_is_not_in_bold(report, result):
     lines = report.rows(result)
-    assert "| SFT | 25%, 25% | +0 [+0, +0] | 25%, 25% | +0 [+0, +0] | 25% | 12 thousand | 1:05 |" in lines
+    assert "| SFT | 25%, 25% | 0 [0, 0] | 25%, 25% | 0 [0, 0] | 25% | 12 thousand | 1:05 |" in lines
     assert next(line for line in lines if "GRPO" in line).startswith("| GRPO | 75%, 50% | **+38 [")
 
 
