@@ -204,9 +204,9 @@ in `benchmarks/results/think/`.
 
 
 def page() -> str:
-    """The whole page."""
+    """The whole page; nothing before anything was measured."""
     if not (found := measured()):
-        return PREFACE
+        return ""
     blocks, seeds = max(found.items())
     setting, machine = seeds[0]["setting"], seeds[0]["machine"]
     return "\n".join(
@@ -235,10 +235,12 @@ def page() -> str:
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/think_report.py")
+        said = PAGE.read_text() if PAGE.exists() else ""
+        sys.exit(0 if said == page() else f"{PAGE.name}: not what the JSON says; run python benchmarks/think_report.py")
+    if not (found := measured()):
+        sys.exit(f"there is nothing in {RESULTS} yet: run python benchmarks/learning_think.py first")
     PAGE.write_text(page())
-    if found := measured():
-        FIGURES.mkdir(exist_ok=True)
-        seeds = found[max(found)]
-        figures = {"together": together(seeds), "growing": growing(seeds), "deepening": deepening(found)}
-        write_images({FIGURES / f"{name}.png": figure for name, figure in figures.items()}, scale=1.5)
+    FIGURES.mkdir(exist_ok=True)
+    seeds = found[max(found)]
+    figures = {"together": together(seeds), "growing": growing(seeds), "deepening": deepening(found)}
+    write_images({FIGURES / f"{name}.png": figure for name, figure in figures.items()}, scale=1.5)
