@@ -4,6 +4,7 @@ With `--check` nothing is written, and the exit code says whether the page says 
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,12 @@ def together(seeds: list[dict[str, Any]]) -> go.Figure:
                 line = {"color": colour, "dash": "dot", "width": 2}
                 drawn.add_trace(go.Scatter(x=x, y=forms[column], mode="lines", line=line, showlegend=False, name=chain), row=1, col=column)
     drawn.update_xaxes(type="log", title_text="answers (log scale)", tickvals=sizes)
-    drawn.update_xaxes(type="log", title_text="tokens of all answers to a question (log scale)", tickvals=None, row=1, col=3)
+    drawn.update_xaxes(
+        type="log", title_text="tokens of all answers to a question (log scale)", tickvals=None, dtick=math.log10(4), row=1, col=3
+    )
+    drawn.update_yaxes(range=[0.48, 1.02])
     drawn.update_yaxes(title_text="share of right decisions", row=1, col=1)
-    note = f"Bridge({seeds[0]['setting']['blocks']}), lines: {len(seeds)} seeds; dotted: closed forms at the seeds' mean chance"
+    note = f"Bridge({seeds[0]['setting']['blocks']}), a line a seed; dotted: closed forms at the seeds' mean chance"
     styled(drawn, title=f"Many answers together<br><sup>{note}</sup>", width=1200, height=480)
     drawn.update_annotations(font_size=13)
     return drawn
@@ -114,7 +118,7 @@ def growing(seeds: list[dict[str, Any]]) -> go.Figure:
         row=1,
         col=2,
     )
-    drawn.update_xaxes(title_text="rounds of expert iteration, quarters of GRPO", dtick=1)
+    drawn.update_xaxes(title_text="rounds of expert iteration, quarters of GRPO", dtick=1, zeroline=False)
     drawn.update_yaxes(title_text="share", rangemode="tozero", row=1, col=1)
     drawn.update_yaxes(title_text="nodes", rangemode="tozero", row=1, col=2)
     note = f"Bridge({seeds[0]['setting']['blocks']}), a line a seed; 0 is the model that learnt chains of the kind {first}"
@@ -136,7 +140,7 @@ def deepening(found: dict[int, list[dict[str, Any]]]) -> go.Figure:
             )
         star = {"symbol": "star-open", "size": 13, "color": colour, "line": {"width": 2}}
         drawn.add_scatter(x=[0, ROUNDS], y=PAPER[blocks], mode="markers", marker=star, name=f"the paper's Bridge({blocks})")
-    drawn.update_xaxes(title_text="rounds of expert iteration", dtick=1)
+    drawn.update_xaxes(title_text="rounds of expert iteration", dtick=1, zeroline=False)
     drawn.update_yaxes(title_text="answers that are evidence", rangemode="tozero")
     return styled(drawn, title="Rewarded for evidence alone, by the graph's blocks<br><sup>a line a seed</sup>", width=900, height=480)
 
@@ -217,7 +221,9 @@ def page() -> str:
             *depths(found),
             "",
             f"Mean (lowest to highest seed) over {setting['answers']} answers at temperature 1 to each of {setting['questions']} questions "
-            f"that were never shown. {machine['cpu']}, {seeds[0]['torch_threads']} torch thread(s).",
+            f"that were never shown. {machine['cpu']}, {seeds[0]['torch_threads']} torch thread(s). The walker neither looks ahead nor "
+            "turns back; a model that learnt paths does the one or the other where it finds more. Walks longer than the paths that were "
+            "shown tell that it turns back where a way ends, which no path shows.",
             "",
             "![Evidence over rounds by depth](think/deepening.png)",
             "",
