@@ -185,9 +185,8 @@ def shares(answers: dict[str, Any]) -> dict[str, Any]:
 
 def complete(result: dict[str, Any], study: Learning) -> bool:
     """Whether a task's JSON holds every run that is asked for."""
-    return result["asked"] == json.loads(json.dumps(study.settings)) and len(result["runs"]) + len(result["failed"]) == study.settings[
-        "seeds"
-    ] * len(study.arms)
+    runs = study.settings["seeds"] * len(study.arms)
+    return result["asked"] == json.loads(json.dumps(study.settings)) and len(result["runs"]) + len(result["failed"]) == runs
 
 
 def sentence(result: dict[str, Any]) -> str:

@@ -101,9 +101,9 @@ def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> st
 
 def spoken(result: dict[str, Any]) -> list[str]:
     """What models say to the first held-out question, word for word, and how many of each signal's do."""
-    spoken = {"the base": [result["said"]], **{NAMES[arm]: [run["said"] for run in runs] for arm, runs in arms(result).items()}}
+    by_model = {"the base": [result["said"]], **{NAMES[arm]: [run["said"] for run in runs] for arm, runs in arms(result).items()}}
     models: dict[str, list[str]] = {}
-    for name, said in spoken.items():
+    for name, said in by_model.items():
         for says, count in Counter(answers[0]["says"] for answers in said).items():
             models.setdefault(says, []).append(name if count == len(said) else f"{name} ({count} of {len(said)})")
     told = [f"| likeliest answer to: {quoted(result['said'][0]['asked'])} | models |", "|---|---|"]
