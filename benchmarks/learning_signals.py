@@ -34,7 +34,7 @@ from rlhub.studies.signals_sizes import SIZES, few_steps, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm
 from rlhub.studies.task_question import TaskQuestion
-from rlhub.studies.warming import WARM_UP, drawn
+from rlhub.studies.warming import WARM_UP
 from rlhub.studies.workers import Workers
 
 OUTPUT = RESULTS / "signals"
@@ -98,7 +98,7 @@ class Learning(Signals):
         """Right answers to held-out questions, the likeliest and those that are drawn, and to questions of another kind."""
         splits = measuring.question.splits
         told = {split: measuring.right(subject, splits[split]) for split in ("heldout", "untouched")}
-        return told | {"drawn": drawn(subject, splits["heldout"])}
+        return told | {"drawn": measuring.right(subject, splits["heldout"], drawn=True)}
 
     def searched(self, measuring: Measuring) -> dict[str, Any]:
         """What the base reaches with more tokens and the judge of steps, without beams."""

@@ -17,9 +17,12 @@ from rlhub.lens.divergence import divergence
 SPLITS = ("train", "heldout", "untouched")
 
 
-def recall(policy: Policy, task: Task, examples: Sequence[Example], *, max_new_tokens: int) -> list[int]:
-    """Whether each question is answered rightly by the greedy completion: its task's score is full."""
-    rollout = generate(policy, examples, group=1, max_new_tokens=max_new_tokens, temperature=0.0)
+def recall(policy: Policy, task: Task, examples: Sequence[Example], *, max_new_tokens: int, drawn: bool = False) -> list[int]:
+    """Whether each question is answered rightly by the greedy completion, or by one drawn at temperature 1: its task's score is full."""
+    if drawn:
+        rollout = samples(policy, examples, max_new_tokens=max_new_tokens, seed=0)
+    else:
+        rollout = generate(policy, examples, group=1, max_new_tokens=max_new_tokens, temperature=0.0)
     return [int(right) for right in task.right(examples, [texts[0] for texts in rollout.texts])]
 
 

@@ -116,9 +116,10 @@ class Measuring:
         """The share of questions of each split that are answered rightly."""
         return {split: self.right(subject, asked) for split, asked in self.question.splits.items()}
 
-    def right(self, subject: Subject, asked: Asked) -> dict[str, Any]:
-        """The share of questions that are answered rightly."""
-        return behaviour.share(behaviour.recall(subject.policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens))
+    def right(self, subject: Subject, asked: Asked, *, drawn: bool = False) -> dict[str, Any]:
+        """The share of questions that are answered rightly, by the likeliest answer or by one that is drawn."""
+        hits = behaviour.recall(subject.policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens, drawn=drawn)
+        return behaviour.share(hits)
 
     def scores(self, subject: Subject) -> circuits.PerPair:
         """Edge scores, pair by pair."""

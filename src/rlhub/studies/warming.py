@@ -12,7 +12,7 @@ from rlhub.core.run import Run
 from rlhub.core.training import train
 from rlhub.language.sft import SFT
 from rlhub.language.task import load_task
-from rlhub.studies.behaviour import samples, share
+from rlhub.studies.behaviour import recall
 from rlhub.studies.measuring import Subject
 from rlhub.studies.question import Asked
 from rlhub.studies.store import Store
@@ -49,10 +49,6 @@ def warmed(store: Store, model: str, task: str, warm_ups: Sequence[Mapping[str, 
 
 def known(run: Run, asked: Asked) -> float:
     """The share of questions to which a run's model draws a right answer."""
-    return float(drawn(Subject(run.name, run.folder), asked)["value"])
-
-
-def drawn(subject: Subject, asked: Asked) -> dict[str, Any]:
-    """The share of questions to which the answer that is drawn at temperature 1 is right."""
-    texts = [answers[0] for answers in samples(subject.policy, asked.examples, max_new_tokens=asked.new_tokens, seed=0).texts]
-    return share(list(map(int, asked.task.right(asked.examples, texts))))
+    policy = Subject(run.name, run.folder).policy
+    hits = recall(policy, asked.task, asked.examples, max_new_tokens=asked.new_tokens, drawn=True)
+    return sum(hits) / len(hits)
