@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhub.studies.claims import CLAIMS, Evidence, Rule, judge, seed_interval
+from rlhub.studies.claims import CLAIMS, Evidence, Rule, joined_interval, judge, seed_interval
 
 ABOVE_ZERO = Rule(low=0.0, null="needed both ways")
 QUIET = (-0.01, 0.0, 0.01)
@@ -81,6 +81,17 @@ def test_the_interval_over_seeds_is_students():
     assert high - 2.0 == pytest.approx(4.303 / 3**0.5, rel=1e-3)
     assert seed_interval([1.0]) is None
     assert seed_interval([1.0, math.nan]) is None
+
+
+def test_seeds_that_agree_are_no_surer_than_the_questions_they_share():
+    same = [{"value": 0.5, "interval": (0.4, 0.6)}] * 3
+    assert joined_interval(same) == pytest.approx((0.4, 0.6))
+    seeds = [{"value": value, "interval": (value - 0.1, value + 0.1)} for value in (0.4, 0.5, 0.6)]
+    reach = math.hypot(4.303 * 0.1 / 3**0.5, 0.1)
+    assert joined_interval(seeds) == pytest.approx((0.5 - reach, 0.5 + reach), rel=1e-3)
+    assert joined_interval([{"value": 0.5}, {"value": 0.7}]) == seed_interval([0.5, 0.7])
+    assert joined_interval(same[:1]) == (0.4, 0.6)
+    assert joined_interval([{"value": 0.5}]) is None
 
 
 def test_every_claim_has_a_key_of_its_own_and_says_what_was_measured():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhub.studies.evidence import forgetting_by_kl, rl_forgets_less
+from rlhub.studies.evidence import forgetting_by_kl, rl_forgets_less, rl_keeps_heads
 
 
 @pytest.fixture
@@ -20,3 +20,17 @@ def test_forgetting_can_only_be_told_where_something_was_forgotten(report, measu
         if name.startswith("sft"):
             found["behaviour"]["untouched"]["value"] -= 0.4
     assert measure(report).missing == ""
+
+
+def test_arms_that_are_not_at_one_accuracy_are_not_compared(report):
+    assert rl_keeps_heads(report).missing == ""
+    low, high = report["measured"]["base"]["behaviour"]["train"]["interval"]
+    run, found = next((run, found) for run, found in report["matched"]["train"].items() if run.startswith("grpo"))
+    found["value"] = found["target"] + (high - low)
+    assert f"accuracies don't match: {run}'s nearest checkpoint" in rl_keeps_heads(report).missing
+
+
+def test_a_difference_is_no_surer_than_what_each_side_was_measured_on(report):
+    found = rl_keeps_heads(report)
+    ends = [report["measured"][f"{run}@{one['step']}"]["circuit"]["alike"]["heads"] for run, one in report["matched"]["train"].items()]
+    assert found.interval[1] - found.interval[0] >= min(one["interval"][1] - one["interval"][0] for one in ends)

@@ -9,8 +9,9 @@ A claim says where a number lies (`Rule`); a study brings the number with its in
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rlhub.lens.compare import Comparison, against_null, student_quantile
 
@@ -152,6 +153,25 @@ def seed_interval(values: list[float], level: float = 0.95) -> tuple[float, floa
     deviation = (sum((value - mean) ** 2 for value in values) / (count - 1)) ** 0.5
     reach = student_quantile(level, count - 1) * deviation / count**0.5
     return mean - reach, mean + reach
+
+
+def joined_interval(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The interval of a mean over runs that were asked the same questions: over seeds and over questions, added in squares.
+
+    Runs share their questions, so how a mean would change with other questions doesn't shrink with more seeds, and runs that agree in
+    every answer (or in none) would have no interval at all by their seeds alone.
+
+    Args:
+        found: each run's `value`, with its own `interval` over questions where it has one; one run's is returned as it is.
+    """
+    known = [one for one in found if not math.isnan(one["value"])]
+    own = [(one["interval"][0], one["interval"][1]) for one in known if one.get("interval")]
+    ends = seed_interval([one["value"] for one in known])
+    if ends is None or not own:
+        return ends or (own[0] if own else None)
+    reach = math.hypot((ends[1] - ends[0]) / 2, sum(high - low for low, high in own) / (2 * len(own)))
+    middle = sum(ends) / 2
+    return middle - reach, middle + reach
 
 
 CLAIMS = (

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from rlhub.core.seeding import generator
 from rlhub.lens.agreement import pearson
-from rlhub.studies.claims import CLAIMS, Claim, Evidence, Judgement, judge, seed_interval
+from rlhub.studies.claims import CLAIMS, Claim, Evidence, Judgement, joined_interval, judge, seed_interval
 from rlhub.studies.instruments import MOVED, mean
 from rlhub.studies.names import CONTROL, NAMES
 
 Report = dict[str, Any]
+Found = TypeVar("Found")
 RESAMPLES = 1000
 SHIFTS = (3, 4, 5, 6, 7, 8)
 """Layers by which a tracing map is moved for the null of "facts stay where they are"."""
@@ -52,8 +53,8 @@ def at_the_end(report: Report, arm: str, read: Callable[[dict[str, Any]], float]
     return [read(report["measured"][report["last"][run]]) for run in runs_of(report, arm)]
 
 
-def at_equal_accuracy(report: Report, arm: str, read: Callable[[dict[str, Any]], float]) -> list[float]:
-    """A number of each of an arm's checkpoints nearest to the common accuracy."""
+def at_equal_accuracy(report: Report, arm: str, read: Callable[[dict[str, Any]], Found]) -> list[Found]:
+    """What was found in each of an arm's checkpoints nearest to the common accuracy."""
     matched = report["matched"]["train"]
     return [read(report["measured"][f"{run}@{matched[run]['step']}"]) for run in runs_of(report, arm) if run in matched]
 
@@ -80,21 +81,43 @@ def over_seeds(
     )
 
 
-def difference(report: Report, first: str, second: str, read: Callable[[dict[str, Any]], float], *, resampled: str = "") -> Evidence | None:
-    """One arm minus another, seed by seed, at matched accuracy.
+def difference(
+    report: Report, first: str, second: str, read: Callable[[dict[str, Any]], dict[str, Any]], *, resampled: str = ""
+) -> Evidence | None:
+    """One arm minus another, seed by seed, at matched accuracy; the interval is over seeds and over what each number was measured on.
 
     The null is one seed minus another of the same arm and, for a circuit's number named in `resampled`, one minus another sample of
     prompts in the base: seeds share their prompts, so their agreement alone says nothing of what other prompts would give.
     """
-    ours, theirs = (at_equal_accuracy(report, arm, read) for arm in (first, second))
+    sides = [at_equal_accuracy(report, arm, read) for arm in (first, second)]
+    ours, theirs = ([one["value"] for one in side] for side in sides)
     null = [one - other for values in (ours, theirs) for one, other in itertools.permutations(values, 2)]
     kind = "seed minus seed of one signal"
     if resampled:
         drawn = report["measured"]["base"]["circuit"]["resampled"][resampled]["values"]
         null += [one - other for one, other in itertools.pairwise(drawn)]
         kind += ", and base minus base on resampled prompts"
-    paired = [one - other for one, other in zip(ours, theirs, strict=False)]
-    return over_seeds(paired, null, kind, detail={first: mean(ours), second: mean(theirs)})
+    paired = [apart(one, other) for one, other in zip(*sides, strict=False)]
+    found = over_seeds([one["value"] for one in paired], null, kind, detail={first: mean(ours), second: mean(theirs)})
+    return found and replace(found, interval=joined_interval(paired), missing=not_matched(report, (first, second)))
+
+
+def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The difference of two numbers, as far as their own intervals let it vary if they vary apart from one another."""
+    value = one["value"] - other["value"]
+    reach = math.hypot(*((end[1] - end[0]) / 2 for end in (one["interval"], other["interval"])))
+    return {"value": value, "interval": (value - reach, value + reach)}
+
+
+def not_matched(report: Report, arms: Sequence[str]) -> str:
+    """Why arms can't be compared at one accuracy, where a run's nearest checkpoint lies farther from it than the base's own interval."""
+    low, high = report["measured"]["base"]["behaviour"]["train"]["interval"]
+    matched = report["matched"]["train"]
+    found = [matched[run] for arm in arms for run in runs_of(report, arm) if run in matched]
+    far = max(found, key=lambda one: abs(one["value"] - one["target"]), default=None)
+    if far is None or abs(far["value"] - far["target"]) <= (high - low) / 2:
+        return ""
+    return f"accuracies don't match: {far['run']}'s nearest checkpoint is at {far['value']:.2f}, where {far['target']:.2f} was aimed at"
 
 
 def worst_arm(report: Report, read: Callable[[dict[str, Any]], float]) -> tuple[str, list[float]]:
@@ -213,24 +236,25 @@ def signed_r2(points: Float[Tensor, "points 2"]) -> float:
 def rl_forgets_less(report: Report) -> Evidence | None:
     """Accuracy on untouched relations."""
 
-    def untouched(measured: dict[str, Any]) -> float:
-        return measured["behaviour"]["untouched"]["value"]
+    def untouched(measured: dict[str, Any]) -> dict[str, Any]:
+        return measured["behaviour"]["untouched"]
 
     found = difference(report, "grpo", "sft", untouched)
-    reached = [value for arm in ("grpo", "sft") for value in at_equal_accuracy(report, arm, untouched)]
+    reached = [one["value"] for arm in ("grpo", "sft") for one in at_equal_accuracy(report, arm, untouched)]
     if found is None:
         return None
-    return replace(found, missing=nothing_forgotten(report, untouched(report["measured"]["base"]) - min(reached)))
+    most = untouched(report["measured"]["base"])["value"] - min(reached)
+    return replace(found, missing=found.missing or nothing_forgotten(report, most))
 
 
 def rl_keeps_heads(report: Report) -> Evidence | None:
     """Heads of the base's circuit that are kept."""
-    return difference(report, "grpo", "sft", lambda measured: measured["circuit"]["alike"]["heads"]["value"], resampled="heads")
+    return difference(report, "grpo", "sft", lambda measured: measured["circuit"]["alike"]["heads"], resampled="heads")
 
 
 def sft_adds_heads(report: Report) -> Evidence | None:
     """Heads that come into the circuit."""
-    return difference(report, "sft", "grpo", lambda measured: measured["circuit"]["alike"]["added"]["value"], resampled="added")
+    return difference(report, "sft", "grpo", lambda measured: measured["circuit"]["alike"]["added"], resampled="added")
 
 
 def circuit_reused(report: Report) -> Evidence | None:
