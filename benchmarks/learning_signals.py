@@ -32,7 +32,7 @@ from rlhub.studies.searching import searched
 from rlhub.studies.signals import JUDGE, TASKS, Signals
 from rlhub.studies.signals_sizes import SIZES, few_steps, with_room
 from rlhub.studies.store import Store
-from rlhub.studies.study import train_arm
+from rlhub.studies.study import train_arm, write_preferences
 from rlhub.studies.task_question import TaskQuestion
 from rlhub.studies.warming import WARM_UP
 from rlhub.studies.workers import Workers
@@ -145,7 +145,7 @@ def measured(study: Learning, workers: int) -> dict[str, Any]:
         told.activity = "asking the base, and for wrong answers"
         store.measured("base", "answers", lambda: study.answered(measuring, measuring.base))
         store.measured("base", "said", lambda: said(measuring.base, measuring.question.splits["heldout"]))
-        measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
+        write_preferences(measuring)
         for arm, seed in Workers(study, measuring, workers).each(taught, runs):
             told.advance()
             told.activity = f"{arm}, seed {seed} is done"
@@ -184,9 +184,9 @@ def shares(answers: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(result: dict[str, Any], study: Learning) -> bool:
-    """Whether a task's JSON holds every run that is asked for."""
-    runs = study.settings["seeds"] * len(study.arms)
-    return result["asked"] == json.loads(json.dumps(study.settings)) and len(result["runs"]) + len(result["failed"]) == runs
+    """Whether a task's JSON holds every run that is asked for, trained as it is asked for; what failed is tried again."""
+    runs, asked, plan = study.settings["seeds"] * len(study.arms), study.settings, dict(study.plan.arms)
+    return (result["asked"], result["plan"]) == tuple(json.loads(json.dumps([asked, plan]))) and len(result["runs"]) == runs
 
 
 def sentence(result: dict[str, Any]) -> str:

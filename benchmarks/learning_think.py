@@ -134,10 +134,11 @@ def answered(setting: Setting, model: str, task: Task, seed: int) -> dict[str, A
         temperature=1.0,
         generator=generator(seed, "answers", setting.blocks),
     )
-    evidence, right, walks = judged(drawn)
+    evidence, right, undecided, walks = judged(drawn)
     return {
         "evidence": float(evidence.float().mean()),
         "decision": float(right.mean()),
+        "undecided": float(undecided.mean()),
         "walk": float(walks.mean()),
         "longest_walk": int(walks.max()),
         "tokens": float(drawn.lengths.float().mean()),
@@ -147,19 +148,21 @@ def answered(setting: Setting, model: str, task: Task, seed: int) -> dict[str, A
     }
 
 
-def judged(drawn: Rollout) -> tuple[Bool[Tensor, "questions answers"], Answers, Answers]:
-    """Of every answer: whether its walk is evidence, whether it decides rightly (half so where it doesn't decide), and its walk's nodes."""
+def judged(drawn: Rollout) -> tuple[Bool[Tensor, "questions answers"], Answers, Answers, Answers]:
+    """Of every answer: whether its walk is evidence, whether it decides rightly (half so where it decides nothing), whether it does that,
+    and its walk's nodes.
+    """
     rows = []
     for example, texts in zip(drawn.examples, drawn.texts, strict=True):
         columns = example.columns
         for text in texts:
             given = read(text)
-            wrong = decides(given, columns["other"])
-            right = 1.0 if decides(given, columns["target"]) else 0.0 if wrong else 0.5
+            rightly, wrongly = decides(given, columns["target"]), decides(given, columns["other"])
+            right = 1.0 if rightly else 0.0 if wrongly else 0.5
             shows = is_evidence(given.walk, columns["edges"], columns["start"], columns["target"])
-            rows.append([float(shows), right, float(len(given.walk))])
-    evidence, right, walks = torch.tensor(rows).view(len(drawn.examples), -1, 3).unbind(2)
-    return evidence > 0, right, walks
+            rows.append([float(shows), right, float(not rightly and not wrongly), float(len(given.walk))])
+    evidence, right, undecided, walks = torch.tensor(rows).view(len(drawn.examples), -1, 4).unbind(2)
+    return evidence > 0, right, undecided, walks
 
 
 def majority(right: Answers, size: int, seed: int, draws: int = 200) -> Float[Tensor, " questions"]:

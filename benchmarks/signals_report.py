@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhub.core.progress import clock
 from rlhub.core.style import INK, colour_of, styled, symbol_of, write_images
 from rlhub.studies.names import NAMES, WORDS
+from rlhub.studies.report.tables import costs
+from rlhub.studies.task_question import TRIES
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/signals", ROOT / "docs/signals.md", ROOT / "docs/signals"
@@ -72,8 +73,8 @@ def percent(value: float) -> str:
 def rows(result: dict[str, Any]) -> list[str]:
     """A task's table: a line an arm."""
     told = [
-        "| signal | likeliest, each seed | gain [95%] | drawn, each seed | gain [95%] | facts kept | tokens | time a run |",
-        "|---" * 8 + "|",
+        "| signal | likeliest, each seed | gain [95%] | drawn, each seed | gain [95%] | facts kept |",
+        "|---" * 6 + "|",
     ]
     for arm, runs in arms(result).items():
         splits = {asked: [run["answers"][asked]["value"] for run in runs] for asked in ("heldout", "drawn", "untouched")}
@@ -84,11 +85,25 @@ def rows(result: dict[str, Any]) -> list[str]:
             ", ".join(map(percent, splits["drawn"])),
             gained(result, runs, "drawn"),
             percent(mean(splits["untouched"])),
-            f"{mean(run['tokens'] for run in runs) / 1000:,.0f} thousand",
-            clock(mean(run["seconds"] for run in runs)),
         ]
         told.append(f"| {' | '.join(columns)} |")
     return told
+
+
+def recipes(result: dict[str, Any]) -> list[str]:
+    """What each signal was trained with, and what that took: a line an arm, and one each for what comes before."""
+    told = ["| training | settings | tokens a run | time a run |", "|---" * 4 + "|"]
+    before = {"warm-up": [result["before"]["warm-up"]], "judge of steps": [result["before"]["process-reward"]]}
+    for name, runs in {**before, **{NAMES[arm]: runs for arm, runs in arms(result).items()}}.items():
+        settings, tokens, minutes = costs(runs)
+        told.append(f"| {name} | {settings} | {tokens} thousand | {minutes} minutes |")
+    return told
+
+
+def commits(result: dict[str, Any]) -> str:
+    """The commits that trained a task's runs."""
+    found = {commit["id"][:7] + ("+" if commit["dirty"] else "") for run in result["runs"] for commit in run["commits"]}
+    return ", ".join(sorted(found))
 
 
 def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> str:
@@ -127,7 +142,15 @@ def searched(result: dict[str, Any]) -> list[str]:
         if len(points) == len(sizes):
             told.append(f"| {strategy} | {' | '.join(percent(point['right']['value']) for point in points)} |")
     told.append(f"| tokens a question | {' | '.join(format(point['tokens'], '.0f') for point in strategies['majority'])} |")
-    return told
+    reach = max(end - point["right"]["value"] for points in strategies.values() for point in points for end in point["right"]["interval"])
+    likeliest = result["search"]["likeliest"]["right"]["value"]
+    return [
+        *told,
+        "",
+        f"Answers drawn at temperature {result['search']['temperature']:g}; the likeliest answer to the same questions is right in "
+        f"{percent(likeliest)}, with {result['search']['likeliest']['tokens']:.0f} tokens. Wilson's intervals reach up to {percent(reach)} "
+        "beyond these shares.",
+    ]
 
 
 def figure(result: dict[str, Any]) -> go.Figure:
@@ -182,10 +205,11 @@ def figure(result: dict[str, Any]) -> go.Figure:
 PREFACE = """# Does every signal teach?
 
 One base: SmolLM2-135M-Instruct after a short imitation of worked answers to a task of reasoning-gym. From there every signal goes on by
-itself, with as many updates and, where it samples, as many answers; each is then asked the same held-out questions, for its likeliest
+itself, with the settings and at the cost that its task's second table tells: signals are not made equal in updates, answers, step size or
+penalty, so a row says what its recipe does, not which signal is best. Each is then asked the same held-out questions, for its likeliest
 answer and for one that is drawn at temperature 1, as in training. The gain is paired question by question with the base; its interval is a
-bootstrap's over seeds and over questions. In bold: an interval without 0.
-What the base reaches without further training, by spending tokens on many answers and a judge of steps, stands below.
+bootstrap's over seeds and over questions. In bold: an interval without 0. What the base reaches without further training, by spending
+tokens on many answers and a judge of steps, stands below.
 
 `python benchmarks/learning_signals.py` measures this page's numbers again, and `python benchmarks/signals_report.py` writes it from the
 JSON in `benchmarks/results/signals/`. `rlhub study signals` asks what the signals do to the circuits inside ([studies.md](studies.md)).
@@ -205,6 +229,12 @@ def section(result: dict[str, Any]) -> list[str]:
         f"{result['machine']['gpu'] or result['machine']['cpu']}.",
         "",
         *rows(result),
+        "",
+        *recipes(result),
+        "",
+        f"Tokens: of completions that were drawn or imitated. DPO's wrong answers were drawn before ({TRIES} answers to each training "
+        "question), which its row leaves out. Times are of runs that shared the machine; those of resumed runs leave out what a kill "
+        f"undid. Commits (+: with local changes): {commits(result)}.",
         "",
         *([*missing, ""] if missing else []),
         *spoken(result),

@@ -23,6 +23,8 @@ WALKERS = {"path": path_chance, "shortest": shortest_chance}
 PAPER = {1: (0.68, 1.0), 2: (0.38, 0.99), 3: (0.21, 0.92)}
 """By blocks: evidence after learning paths, and after four rounds of expert iteration."""
 ROUNDS = 4
+SHARES = (("evidence", ".2f"), ("decision", ".2f"), ("undecided", ".2f"), ("walk", ".1f"))
+"""Columns of the tables of one depth."""
 WAYS = {"expert": "expert iteration", "grpo": "GRPO"}
 
 
@@ -50,9 +52,11 @@ def together(seeds: list[dict[str, Any]]) -> go.Figure:
         colour = colour_of(chain, place)
         found = [seed["chains"][chain] for seed in seeds]
         tokens = [size * mean([each["tokens"] for each in found]) for size in sizes]
+        undecided = mean([each["undecided"] for each in found])
+        rightly = mean([each["decision"] for each in found]) - undecided / 2
         forms = {
             1: [best_of(mean([each["evidence"] for each in found]), size) for size in sizes],
-            2: [majority(mean([each["decision"] for each in found]), size) for size in sizes],
+            2: [majority(rightly, size, undecided=undecided) for size in sizes],
         }
         for column, which, x in ((1, "best_of", sizes), (2, "majority", sizes), (3, "best_of", tokens)):
             for number, each in enumerate(found):
@@ -78,7 +82,7 @@ def together(seeds: list[dict[str, Any]]) -> go.Figure:
         type="log", title_text="tokens of all answers to a question (log scale)", tickvals=None, dtick=math.log10(4), row=1, col=3
     )
     drawn.update_yaxes(range=[0.48, 1.02])
-    drawn.update_yaxes(title_text="share of right decisions", row=1, col=1)
+    drawn.update_yaxes(title_text="chance of a right decision", row=1, col=1)
     note = f"Bridge({seeds[0]['setting']['blocks']}), a line a seed; dotted: closed forms at the seeds' mean chance"
     styled(drawn, title=f"Many answers together<br><sup>{note}</sup>", width=1200, height=480)
     drawn.update_annotations(font_size=13)
@@ -165,25 +169,21 @@ def rows(seeds: list[dict[str, Any]]) -> list[str]:
     """The tables' lines: each kind of chain, and what reinforcement made of the first."""
     blocks, chains = seeds[0]["setting"]["blocks"], seeds[0]["setting"]["chains"]
     told = [
-        "| chain | evidence | a walker's chance | decision | nodes of its walk | nodes shown, longest | tokens an answer |",
-        "|---|---|---|---|---|---|---|",
+        "| chain | evidence | a walker's chance | decision | no decision | nodes of its walk | nodes shown, longest | tokens an answer |",
+        "|---" * 8 + "|",
     ]
     for chain in chains:
         found = [seed["chains"][chain] for seed in seeds]
         walker = f"{WALKERS[chain](blocks):.3f}" if chain in WALKERS else ""
-        columns = [
-            spread([each[which] for each in found], form) for which, form in (("evidence", ".2f"), ("decision", ".2f"), ("walk", ".1f"))
-        ]
+        columns = [spread([each[which] for each in found], form) for which, form in SHARES]
         shown = f"{mean([each['shown']['mean'] for each in found]):.1f}, {max(each['shown']['longest'] for each in found)}"
         tokens = spread([each["tokens"] for each in found], ".1f")
-        told.append(f"| `{chain}` | {columns[0]} | {walker} | {columns[1]} | {columns[2]} | {shown} | {tokens} |")
-    told += ["", f"| `{chains[0]}`, then | after | evidence | decision | nodes of its walk | longest |", "|---|---|---|---|---|---|"]
+        told.append(f"| `{chain}` | {columns[0]} | {walker} | {' | '.join(columns[1:])} | {shown} | {tokens} |")
+    told += ["", f"| `{chains[0]}`, then | after | evidence | decision | no decision | nodes of its walk | longest |", "|---" * 7 + "|"]
     for way, words in WAYS.items():
         for number in range(len(seeds[0].get(way, ()))):
             found = [seed[way][number] for seed in seeds]
-            columns = [
-                spread([each[which] for each in found], form) for which, form in (("evidence", ".2f"), ("decision", ".2f"), ("walk", ".1f"))
-            ]
+            columns = [spread([each[which] for each in found], form) for which, form in SHARES]
             longest = max(each["longest_walk"] for each in found)
             told.append(f"| {words} | {found[0]['step']} steps | {' | '.join(columns)} | {longest} |")
     return told
@@ -230,6 +230,9 @@ def page() -> str:
             f"## Bridge({blocks})",
             "",
             *rows(seeds),
+            "",
+            "Decision: the share of answers that decide for the target, where what decides for neither node counts half, as a coin would. "
+            "Reinforcement asks for evidence alone, so that answers may end without deciding.",
             "",
             "![Best-of-n and majority by answers and by tokens](think/together.png)",
             "",

@@ -26,9 +26,12 @@ def answers(right):
 def result():
     def run(arm, seed, right):
         says = [{"asked": "1 + 2 =", "right": "3", "says": f"1 + 2\n= {right} | sure"}]
-        return {"arm": arm, "seed": seed, "answers": answers(right), "said": says, "tokens": 12_000, "seconds": 65.0}
+        trained = {"fields": {"steps": 12, "learning_rate": 2e-5, "kl": 0.05}, "commits": [{"id": "0123456789", "dirty": arm == "sft"}]}
+        return {"arm": arm, "seed": seed, "answers": answers(right), "said": says, "tokens": 12_000, "seconds": 60.0 + 60 * seed} | trained
 
-    points = [{"answers": count, "tokens": 25.0 * count, "right": {"value": 0.5}} for count in (1, 2)]
+    half = {"value": 0.5, "interval": [0.3, 0.75]}
+    points = [{"answers": count, "tokens": 25.0 * count, "right": half} for count in (1, 2)]
+    searched = {"questions": 8, "strategies": {"majority": points, "weighted-vote": points}}
     return {
         "asked": {"task": "chain_sum", "size": "small", "model": "smollm2", "seeds": 2, "signals": ["sft", "grpo"]},
         "prompt": "reasoning-gym:chain_sum",
@@ -37,8 +40,12 @@ def result():
         "said": [{"asked": "1 + 2 =", "right": "3", "says": "twelve"}],
         "runs": [run("grpo", 0, 30), run("grpo", 1, 20), run("sft", 1, 10), run("sft", 0, 10)],
         "failed": {"dpo-seed0": "UserError: no room"},
-        "search": {"questions": 8, "strategies": {"majority": points, "weighted-vote": points}},
+        "search": searched | {"temperature": 0.8, "likeliest": {"answers": 1, "tokens": 20.0, "right": half}},
         "warmed": {"steps": [8, 16]},
+        "before": {
+            "warm-up": {"fields": {"steps": 16, "batch": 32}, "tokens": 5_000, "seconds": 30.0},
+            "process-reward": {"fields": {"steps": 60}, "tokens": 80_000, "seconds": 600.0},
+        },
         "machine": {"gpu": None, "cpu": "a processor"},
     }
 
@@ -59,7 +66,7 @@ def test_a_gain_is_paired_question_by_question(report, result):
 
 def test_a_gain_that_may_be_none_is_not_in_bold(report, result):
     lines = report.rows(result)
-    assert "| SFT | 25%, 25% | 0 [0, 0] | 25%, 25% | 0 [0, 0] | 25% | 12 thousand | 1:05 |" in lines
+    assert "| SFT | 25%, 25% | 0 [0, 0] | 25%, 25% | 0 [0, 0] | 25% |" in lines
     assert next(line for line in lines if "GRPO" in line).startswith("| GRPO | 75%, 50% | **+38 [")
 
 
@@ -73,6 +80,20 @@ def test_answers_are_told_word_for_word_with_how_many_models_give_them(report, r
         "| `1 + 2 ⏎ = 20 \\| sure` | GRPO (1 of 2) |",
     ]
     assert report.quoted("a" * 20, most=10) == "`aaaaaaaaa…`"
+
+
+def test_what_each_signal_was_trained_with_stands_beside_what_it_cost(report, result):
+    lines = report.recipes(result)
+    assert "| judge of steps | steps 60 | 80 thousand | 10.0 minutes |" in lines
+    assert "| GRPO | steps 12, learning rate 2e-05, kl 0.05 | 12 thousand | 1.5 minutes |" in lines
+    assert report.commits(result) == "0123456, 0123456+"
+
+
+def test_search_stands_beside_the_likeliest_answer_to_the_same_questions(report, result):
+    assert report.searched(result)[-1].startswith(
+        "Answers drawn at temperature 0.8; the likeliest answer to the same questions is right in 50%, with 20 tokens. Wilson's intervals "
+        "reach up to 25% beyond"
+    )
 
 
 def test_a_section_tells_what_failed(report, result):

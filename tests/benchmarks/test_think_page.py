@@ -19,6 +19,7 @@ def point(evidence, **more):
     return {
         "evidence": evidence,
         "decision": 0.5 + evidence / 2,
+        "undecided": 0.1,
         "walk": 20 * evidence + 6,
         "longest_walk": 30,
         "tokens": 25.0,

@@ -144,6 +144,11 @@ def test_many_answers_decide_as_the_closed_forms_say():
     assert majority(0.7, 1) == pytest.approx(0.7)
     assert majority(0.7, 2) == pytest.approx(0.7)
     assert majority(0.5, 10) == pytest.approx(0.5)
+    # Two answers of which each decides with a chance of a half, and then rightly: both are undecided in a quarter, which a coin decides.
+    assert majority(0.5, 2, undecided=0.5) == pytest.approx(0.75 + 0.25 / 2)
+    assert majority(0.0, 3, undecided=1.0) == pytest.approx(0.5)
+    votes = np.random.default_rng(1).choice([1, -1, 0], p=[0.6, 0.1, 0.3], size=(100_000, 5)).sum(1)
+    assert abs((votes > 0).mean() + (votes == 0).mean() / 2 - majority(0.6, 5, undecided=0.3)) < 0.01
 
 
 def test_the_task_rewards_evidence_and_measures_decision_and_length():

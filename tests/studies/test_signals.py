@@ -9,6 +9,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.language.model import load_tokenizer, model_source
 from rlhub.language.task import load_task
+from rlhub.studies.gathering import gather
 from rlhub.studies.signals import SIGNALS, SIZES, TASKS, Signals
 from rlhub.studies.study import run_study
 
@@ -113,6 +114,23 @@ def test_it_tells_answers_before_the_warm_up_conduct_and_cost(report, whole):
 def test_constitutional_ai_is_not_held_against_others_at_equal_accuracy(report):
     assert "constitutional-seed0" not in report["matched"]["train"]
     assert "sft-seed0" in report["matched"]["train"]
+    assert {"sft-seed0", "constitutional-seed0"} <= set(report["matched"]["forward_kl"])
+
+
+def test_a_study_that_was_killed_before_its_last_measurement_has_no_report_yet(whole):
+    last = whole / "measurements" / "study" / "measured.json"
+    kept = last.rename(last.with_suffix(".kept"))
+    try:
+        with pytest.raises(UserError, match="has not been measured to its end"):
+            gather(whole)
+    finally:
+        kept.rename(last)
+
+
+def test_the_report_names_every_commit_that_trained_something(report, whole):
+    known = [commit["id"] for run in report["runs"].values() for commit in run["commits"]]
+    assert set(known) <= {commit["id"] for commit in report["commits"]}
+    assert all(commit["id"][:12] in (whole / "report.md").read_text() for commit in report["commits"])
 
 
 def test_it_has_an_arm_for_each_signal_and_settings_for_all_of_them_in_every_size():

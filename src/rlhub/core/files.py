@@ -51,12 +51,16 @@ def writing(what: str, path: Path, *, afterwards: str = "", option: str = "--run
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one motion: a reader, or a crash, sees the old one or the new one, never half of it."""
+    """Replace a JSON file in one motion, as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one motion: a reader, or a crash, sees the old one or the new one, never half of it."""
     beside = path.with_name(f".{path.name}.partial")
     try:
         with beside.open("w") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

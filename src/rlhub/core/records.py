@@ -1,6 +1,7 @@
 """What a run's folder says about it, read without loading torch."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,24 @@ def mean_over_seeds(values: list[float | None]) -> float | None:
     """The mean of a metric's values over the seeds that have one; None where none has."""
     there = [value for value in values if value is not None]
     return sum(there) / len(there) if there else None
+
+
+def seconds_of(folder: Path, times: Iterable[float] = ()) -> float:
+    """How long a run trained, in seconds, over all its executions; one that was killed counts up to the last step that it left.
+
+    Args:
+        folder: of the run.
+        times: when something else was written that tells that the run was at work, such as its stages' steps; seconds since 1970.
+    """
+    executions = read_json(folder / "provenance.json")["executions"]
+    at_work = sorted([*(line["time"] for line in read_metrics(folder)), *times])
+    total = 0.0
+    for place, execution in enumerate(executions):
+        started = execution["started"]
+        until = executions[place + 1]["started"] if place + 1 < len(executions) else math.inf
+        ended = execution.get("ended") or max((time for time in at_work if started <= time < until), default=started)
+        total += ended - started
+    return total
 
 
 def _whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:

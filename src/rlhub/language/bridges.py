@@ -234,13 +234,19 @@ def best_of(chance: float, answers: int) -> float:
     return 0.5 + 0.5 * (1 - (1 - chance) ** answers)
 
 
-def majority(right: float, answers: int) -> float:
-    """The chance that most of several independent answers are right, a tie broken by a coin.
+def majority(right: float, answers: int, *, undecided: float = 0.0) -> float:
+    """The chance that most of several independent answers that decide are right, a tie broken by a coin.
 
     Args:
-        right: the chance that one is.
+        right: the chance that one decides rightly.
         answers: how many.
+        undecided: the chance that one decides nothing.
     """
-    chances = [math.comb(answers, count) * right**count * (1 - right) ** (answers - count) for count in range(answers + 1)]
-    tie = chances[answers // 2] if answers % 2 == 0 else 0.0
-    return sum(chances[answers // 2 + 1 :]) + tie / 2
+    total = 0.0
+    for votes in range(answers + 1):
+        voting = math.comb(answers, votes) * (1 - undecided) ** votes * undecided ** (answers - votes)
+        share = right / (1 - undecided) if undecided < 1 else 0.0
+        chances = [math.comb(votes, count) * share**count * (1 - share) ** (votes - count) for count in range(votes + 1)]
+        tie = chances[votes // 2] if votes % 2 == 0 else 0.0
+        total += voting * (sum(chances[votes // 2 + 1 :]) + tie / 2)
+    return total

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rlhub.core.seeding import generator
@@ -65,12 +65,24 @@ def divergences(base: Any, policy: Policy, base_samples: Rollout, own_samples: R
         tokens, mask, counted = sequences(rollout)
         sides.append(divergence(base, policy.model, tokens, mask, counted=counted))
     forward, reverse = sides
-    surprise = -own_samples.logprobs[own_samples.mask].double()
     return {
-        "forward_kl": mean_and_interval(forward.forward[forward.counted].tolist()),
-        "reverse_kl": mean_and_interval(reverse.reverse[reverse.counted].tolist()),
-        "entropy": mean_and_interval(surprise.tolist()),
+        "forward_kl": mean_of_tokens(forward.forward, forward.counted),
+        "reverse_kl": mean_of_tokens(reverse.reverse, reverse.counted),
+        "entropy": mean_of_tokens(-own_samples.logprobs.flatten(0, 1), own_samples.mask.flatten(0, 1)),
     }
+
+
+def mean_of_tokens(values: Float[Tensor, "answers tokens"], counted: Bool[Tensor, "answers tokens"]) -> dict[str, Any]:
+    """The mean over all tokens that count, as JSON; whole answers are drawn anew for its interval, as tokens of one hang together."""
+    counts = counted.sum(1).double().cpu()
+    sums = torch.where(counted, values, 0.0).double().sum(1).cpu()
+
+    def mean(answers: Float[Tensor, "... answers"]) -> Float[Tensor, "..."]:
+        return sums[answers.long()].sum(-1) / counts[answers.long()].sum(-1)
+
+    answers = torch.arange(len(sums), dtype=torch.float64)
+    interval = bootstrap_interval(answers, mean, resamples=1000, generator=generator(0, "interval"))
+    return {"value": float(mean(answers)), "interval": list(interval), "count": int(counts.sum())}
 
 
 def mean_and_interval(values: Sequence[float]) -> dict[str, Any]:

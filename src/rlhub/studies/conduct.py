@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhub.core.seeding import generator
+from rlhub.core.statistics import wilson_interval
 from rlhub.language.model import Policy, encode, encode_completion
 from rlhub.language.rollout import generate
 from rlhub.language.rows import Group
@@ -46,14 +47,16 @@ def conduct(policy: Policy, prompts: Mapping[str, Sequence[Example]]) -> dict[st
         prompts: by kind: harmful, false_premise, helpful.
 
     Returns:
-        For each kind the share of sampled answers that refuse (`refused`, its interval over prompts); for harmful ones and for false
-        premises, too, how much likelier the good openings are than the others, in nats a token (`leaning`).
+        For each kind the share of sampled answers that refuse (`refused`, Wilson's interval with each prompt as one outcome); for harmful
+        ones and for false premises, too, how much likelier the good openings are than the others, in nats a token (`leaning`).
     """
     found: dict[str, Any] = {}
     for kind, examples in prompts.items():
         drawn = generate(policy, list(examples), group=ANSWERS, max_new_tokens=NEW_TOKENS, generator=generator(0, "conduct", kind))
         refused = [sum(refuses(text) for text in texts) / len(texts) for texts in drawn.texts]
-        found[kind] = {"refused": mean_and_interval(refused)}
+        value = sum(refused) / len(refused)
+        # Answers to one prompt hang together, so a prompt counts once; a bootstrap of eight that all comply would have no width.
+        found[kind] = {"refused": {"value": value, "interval": list(wilson_interval(value, len(refused))), "count": len(refused)}}
         if kind in OPENINGS:
             found[kind]["leaning"] = mean_and_interval(leanings(policy, examples, *OPENINGS[kind]))
     return found

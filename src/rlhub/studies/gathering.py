@@ -1,6 +1,7 @@
 """A study's folder as one JSON value: everything that was asked, done and measured. Pages and verdicts are made from it alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
-from rlhub.core.records import read_metrics
+from rlhub.core.records import read_metrics, seconds_of
 from rlhub.language.process_reward import LABELS
 from rlhub.language.stages import STAGES
 from rlhub.lens.attribution import Attribution
@@ -27,6 +28,8 @@ Edges = list[list[float | int]]
 DRAWN_EDGES = 300
 """Edges of each circuit that the report keeps, before pruning."""
 INSIDE = ("heads", "tokens", "tracing", "wrong", "conduct", "cka", "spectra", "transfer")
+MEASURED = "measured"
+"""What a study writes down last: everything before is there."""
 CIRCUIT = {"metric": "metric", "faithfulness": "own", "resampled": "resampled", "bases-circuit": "bases", "alike": "alike"}
 
 
@@ -38,7 +41,7 @@ def gather(folder: Path) -> dict[str, Any]:
     """
     told = read_json(folder / "study.json")
     place = folder / "measurements"
-    if not (place / "study" / "matched.json").is_file():
+    if not (place / "study" / f"{MEASURED}.json").is_file():
         raise UserError(f"{folder} has not been measured to its end: `rlhub study {told['study']} --name {folder.name}` goes on")
     measured = {path.name: read_subject(path) for path in sorted(place.iterdir()) if path.name not in ("study", "pairs")}
     last: dict[str, str] = {}
@@ -66,6 +69,8 @@ def gather(folder: Path) -> dict[str, Any]:
         report["process_reward"] = run_of(folder / "process-reward")
     if (place / "study" / "search.json").is_file():
         report["search"] = read_json(place / "study" / "search.json")
+    told_runs = [*report["runs"].values(), *(report[name] for name in ("warm_up", "process_reward") if name in report)]
+    report["commits"] = distinct([*commits_of(told["executions"]), *(commit for run in told_runs for commit in run["commits"])])
     graph = Graph(**report["graph"]["shape"])
     report["circuits"] = {name: drawn_circuit(place / name, graph) for name in ("base", *report["last"].values())}
     report["lacking"] = lacking(report)
@@ -95,22 +100,44 @@ def read_subject(folder: Path) -> dict[str, Any]:
 def run_of(folder: Path) -> dict[str, Any]:
     """What was trained, and how long it took."""
     config, record = read_json(folder / "config.json"), read_json(folder / "provenance.json")
-    seconds = sum(execution["ended"] - execution["started"] for execution in record["executions"] if execution.get("ended"))
     # A study's folder can be moved, so what lies in it is told from there.
     fields = {
         name: Path(value).name if isinstance(value, str) and Path(value).parent.name == folder.parent.name else value
         for name, value in config["fields"].items()
     }
-    told = {"system": config["system"].rpartition(":")[2], "fields": fields, "seed": config["seed"], "seconds": seconds}
-    return told | {"tokens": tokens_of(folder)}
+    told = {"system": config["system"].rpartition(":")[2], "fields": fields, "seed": config["seed"]}
+    return told | {
+        "seconds": seconds_of(folder, times_of(folder)),
+        "tokens": tokens_of(folder),
+        "commits": commits_of(record["executions"]),
+    }
+
+
+def commits_of(executions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The commits that worked on a run or a study, each once, in order; none where it came from no checkout."""
+    return distinct([execution["commit"] for execution in executions if execution.get("commit")])
+
+
+def distinct(commits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each commit once; with local changes it is another."""
+    return list({(commit["id"], commit["dirty"]): commit for commit in commits}.values())
+
+
+def stages_of(folder: Path) -> list[Path]:
+    """The runs that a run is made of."""
+    return sorted((folder / STAGES).iterdir()) if (folder / STAGES).is_dir() else []
+
+
+def times_of(folder: Path) -> list[float]:
+    """When a run's stages were at work."""
+    return [time for stage in stages_of(folder) for time in (*(line["time"] for line in read_metrics(stage)), *times_of(stage))]
 
 
 def tokens_of(folder: Path) -> int:
     """Tokens of the completions that a run sampled or imitated, those of its stages and of labels that it made among them."""
-    stages = sorted((folder / STAGES).iterdir()) if (folder / STAGES).is_dir() else []
     labels = (folder / LABELS).read_text().splitlines() if (folder / LABELS).is_file() else []
     spent = sum(line.get("tokens") or 0 for line in read_metrics(folder)) + sum(json.loads(line)["tokens"] for line in labels)
-    return int(spent) + sum(map(tokens_of, stages))
+    return int(spent) + sum(map(tokens_of, stages_of(folder)))
 
 
 def drawn_circuit(folder: Path, graph: Graph) -> Edges:

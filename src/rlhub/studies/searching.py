@@ -34,8 +34,15 @@ def searched(
 
     Returns:
         By strategy a list of points, each with `answers`, `tokens` a question (sampled) and the share `right`. `any` counts a question as
-        soon as one answer is right: no choice among these answers can do better.
+        soon as one answer is right: no choice among these answers can do better. `likeliest` is the greedy answer, one to each question:
+        answers that are drawn are right less often, so that one of them is not what training begins from.
     """
+    greedy = generate(policy, list(examples), max_new_tokens=max_new_tokens, temperature=0.0)
+    likeliest = {
+        "answers": 1,
+        "tokens": float(greedy.lengths.float().mean()),
+        "right": share([int(hit) for hit in task.right(examples, [texts[0] for texts in greedy.texts])]),
+    }
     drawn = generate(
         policy,
         list(examples),
@@ -61,11 +68,12 @@ def searched(
             found[strategy].append(cost | {"right": share([int(hit) for hit in task.right(examples, texts)])})
         found["any"].append(cost | {"right": share([int(any(hits[:count])) for hits in right])})
         count *= 2
+    told = {"questions": len(examples), "temperature": TEMPERATURE, "strategies": found, "likeliest": likeliest}
     if not width:
-        return {"questions": len(examples), "strategies": found}
+        return told
     search = Search(strategy="beam", n=answers, width=width, max_new_tokens=max_new_tokens, temperature=TEMPERATURE)
     beams = [search(policy, example, judge=value, generator=generator(0, "beam", place)) for place, example in enumerate(examples)]
     hits = task.right(examples, [one.text for one in beams])
     tokens = sum(one.tokens for one in beams) / len(beams)
     found["beam"] = [{"answers": answers, "tokens": tokens, "right": share([int(hit) for hit in hits])}]
-    return {"questions": len(examples), "strategies": found}
+    return told

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import check_room, writing
+from rlhub.core.files import check_room, write_text, writing
 from rlhub.core.folder import checked_name, is_run, runs_folder
 from rlhub.core.progress import Progress, progress
 from rlhub.core.run import Run
 from rlhub.core.training import execute, train
 from rlhub.studies.arms import Size, SizeName, arms, kept_steps
 from rlhub.studies.circuits import overlap_at
+from rlhub.studies.gathering import MEASURED
 from rlhub.studies.instruments import overlap
 from rlhub.studies.matching import common_target, match
 from rlhub.studies.measuring import Measuring, Subject, accuracies
@@ -106,7 +107,7 @@ class Study(ABC):
         """The step at which an arm ends."""
 
     def learns_task(self, arm: str) -> bool:
-        """Whether an arm can be compared with others where they have come equally far in the task."""
+        """Whether an arm can be compared with others where they have come equally far in the task, not only equally far from the base."""
         return arm != CONTROL
 
     def check(self) -> None:  # noqa: B027  a study may have nothing to refuse
@@ -179,7 +180,7 @@ def train_arms(
     task.activity = "asking the base"
     if not measuring.preferences_file.is_file():
         with writing("the preferences", store.folder):
-            measuring.preferences_file.write_text("".join(json.dumps(row) + "\n" for row in measuring.preferences))
+            write_preferences(measuring)
     task.inside = TRAINING
     runs = {f"{arm}-seed{seed}": (arm, seed) for arm, seed in names}
     left = {name: of for name, of in runs.items() if not finished(store.folder / name)}
@@ -191,6 +192,11 @@ def train_arms(
         task.activity = "training " + (", seed ".join(map(str, next(iter(left.values())))) if left else "")
     task.inside = 1
     return {name: Run.open(store.folder / name) for name in runs}
+
+
+def write_preferences(measuring: Measuring) -> None:
+    """Better and worse answers as a file to train on."""
+    write_text(measuring.preferences_file, "".join(json.dumps(row) + "\n" for row in measuring.preferences))
 
 
 def finished(folder: Path) -> bool:
@@ -240,6 +246,7 @@ def measure(study: Study, measuring: Measuring, trained: dict[str, Run], task: P
     compare_runs(
         measuring, {run: Subject(subject, trained[run].folder / "checkpoints" / subject.partition("@")[2]) for run, subject in last.items()}
     )
+    store.measured("study", MEASURED, lambda: sorted(last.values()))
     task.advance(1)
 
 
@@ -276,9 +283,11 @@ def last_checkpoints(behaviour: dict[str, Any]) -> dict[str, str]:
 
 def matches(study: Study, behaviour: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The checkpoints at which runs are compared: nearest in accuracy on what is trained, and nearest in forward KL to the base."""
-    runs = [run for run in last_checkpoints(behaviour) if study.learns_task(arm_of(run))]
+    arms = {"forward_kl": [arm for arm in study.arms if arm != CONTROL]}
+    arms["train"] = [arm for arm in arms["forward_kl"] if study.learns_task(arm)]
     found = {}
     for number in ("train", "forward_kl"):
+        runs = [run for run in last_checkpoints(behaviour) if arm_of(run) in arms[number]]
         curves = accuracies(behaviour, runs, number)
         found[number] = {run: dataclasses.asdict(one) for run, one in match(curves, common_target(curves, runs)).items()} if runs else {}
     return found

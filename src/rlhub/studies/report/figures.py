@@ -92,7 +92,8 @@ PATHS = "Every checkpoint of every run, joined in the order of training. What li
 FORGETTING = "The same checkpoints: accuracy on what was not trained. Below the base is forgetting."
 SEARCH = (
     "The base with more tokens a question: the commonest answer, the one that the judge of steps likes best, votes weighted by it, a beam "
-    "of steps; `any` is what no choice among these answers can surpass. Arms stand where one answer costs them. Bars: Wilson's 95%."
+    "of steps; `any` is what no choice among these answers can surpass. These answers are drawn; dashes are likeliest answers to the same "
+    "questions, the base's and each arm's (mean over seeds), where the base's cost. Bars: Wilson's 95%."
 )
 OWN = "Each model's own circuit, found by EAP-IG on the same pairs, grown edge by edge."
 BASES = "The base's circuit put into every model: where the curves coincide, training has left the circuit at work."
@@ -158,7 +159,10 @@ def forgetting_against_kl(report: Report) -> go.Figure:
 
 
 def search_figure(report: Report) -> go.Figure:
-    """Right answers against tokens sampled a question, by strategy, and each arm with one greedy answer."""
+    """Right answers against tokens sampled a question, by strategy, beside the likeliest answers of the base and of each arm.
+
+    All are asked the same questions, the first of those that are held out.
+    """
     figure = go.Figure()
     for place, (strategy, points) in enumerate(report["search"]["strategies"].items()):
         values = [100 * point["right"]["value"] for point in points]
@@ -180,12 +184,13 @@ def search_figure(report: Report) -> go.Figure:
                 marker={"symbol": symbol_of(place), "size": 9},
             )
         )
-    votes = report["search"]["strategies"]["majority"]
-    cost = votes[0]["tokens"]
-    for arm in arms_of(report):
-        reached = mean([100 * end["behaviour"]["heldout"]["value"] for end in ends(report, arm)])
-        marker = {"color": colour_of(NAMES[arm], 0), "symbol": "line-ew-open", "size": 16, "line_width": 3}
-        figure.add_trace(go.Scatter(x=[cost], y=[reached], name=f"{NAMES[arm]}, one answer", mode="markers", marker=marker))
+    votes, likeliest = report["search"]["strategies"]["majority"], report["search"]["likeliest"]
+    for arm in ("base", *arms_of(report)):
+        each = [end["behaviour"]["heldout"]["each"][: report["search"]["questions"]] for end in ends(report, arm)]
+        reached = 100 * mean([sum(hits) / len(hits) for hits in each])
+        marker = {"color": INK if arm == "base" else colour_of(NAMES[arm], 0), "symbol": "line-ew-open", "size": 16, "line_width": 3}
+        name = f"{NAMES[arm]}, likeliest answer"
+        figure.add_trace(go.Scatter(x=[likeliest["tokens"]], y=[reached], name=name, mode="markers", marker=marker))
     ticks = [f"{point['tokens']:.0f}<br>({point['answers']} answer{'s' if point['answers'] > 1 else ''})" for point in votes]
     figure.update_xaxes(type="log", title_text="tokens sampled a question", tickvals=[point["tokens"] for point in votes], ticktext=ticks)
     figure.update_yaxes(title_text=unit_of(report, "heldout"), rangemode="tozero")

@@ -51,14 +51,15 @@ def markdown(told: dict[str, Any], *, pictures: bool) -> str:
         "## Limits",
         bullets(told["limits"]),
         "## How to get these numbers again",
-        "At the commit and with the versions that stand above:",
+        "At the (last) commit and with the versions that stand above:",
         "```\n" + "\n".join(told["reproduce"]) + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 INTERVALS = (
-    "In brackets: 95%; for one run Wilson's interval of a share or a bootstrap over tokens, for several Student's interval over seeds."
+    "In brackets: 95%; for one run Wilson's interval of a share or a bootstrap over answers, for several Student's interval over seeds "
+    "joined (in squares) with the runs' own."
 )
 
 CONDUCT = (

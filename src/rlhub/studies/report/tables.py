@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhub.core.progress import clock
 from rlhub.studies.circuits import FAITHFUL, HEADS, SHARE
-from rlhub.studies.claims import seed_interval
+from rlhub.studies.claims import joined_interval
 from rlhub.studies.evidence import arms_of, runs_of
 from rlhub.studies.instruments import mean
 from rlhub.studies.names import CONTROL, NAMES, WORDS
@@ -20,11 +20,11 @@ Table = list[list[str]]
 def outcome(report: Report) -> list[str]:
     """What came out, in sentences made from the numbers."""
     told, base = words_of(report), report["measured"]["base"]["behaviour"]
-    rose = ", ".join(f"{NAMES[arm]} {cell(behaviours(report, arm, 'train'), percents)}" for arm in arms_of(report))
+    rose = ", ".join(f"{NAMES[arm]} {cell(behaviours(report, arm, told.headline), percents)}" for arm in arms_of(report))
     verdicts = [claim["verdict"] for claim in report["claims"]]
     counts = ", ".join(f"{words} {verdicts.count(verdict)}" for verdict, words in VERDICTS.items() if verdict in verdicts)
     return [
-        f"{told.splits['train'].capitalize()} {told.right}: {cell([base['train']], percents)} before; after training {rose}.",
+        f"{told.splits[told.headline].capitalize()} {told.right}: {cell([base[told.headline]], percents)} before; after training {rose}.",
         f"Of {len(verdicts)} claims of the literature, the numbers {counts}.",
         *report["lacking"],
     ]
@@ -64,7 +64,6 @@ def cost(report: Report) -> str:
 def method(report: Report) -> Table:
     """How it was measured: what, and in which words."""
     asked, execution = report["asked"], report["executions"][-1]
-    commit = execution.get("commit")
     told = words_of(report)
     pairs = len(report["measured"]["base"]["circuit"]["metric"]["clean"])
     return [
@@ -79,16 +78,33 @@ def method(report: Report) -> Table:
         [
             "sizes",
             f"circuits are compared at {percent(SHARE)} of the edges and {percent(HEADS)} of the heads; the base's circuit is run in other "
-            f"models at {percent(report['reference_size'])}, where it first is {FAITHFUL:g} faithful in the base",
+            f"models at {percent(report['reference_size'])}, {first_faithful(report)}",
         ],
         ["KL", "summed over the vocabulary at every token, in nats: forward on the base's samples, reverse on the model's own"],
         ["matching", matching(report)],
         ["weights", "trained and compared in float32 (bfloat16 autocast where the machine has it); lens in float32"],
-        ["commit", f"{commit['id'][:12]}{' with local changes' if commit['dirty'] else ''}" if commit else "not from a checkout"],
+        ["commit", commits(report) or "not from a checkout"],
         ["versions", ", ".join(f"{name} {version}" for name, version in execution["versions"].items() if version)],
         ["machine", f"{execution['machine']['cpu']}, {execution['machine']['cores']} cores"],
         ["date", datetime.datetime.fromtimestamp(report["created"], tz=datetime.UTC).strftime("%Y-%m-%d")],
     ]
+
+
+def first_faithful(report: Report) -> str:
+    """Why the base's circuit is run in other models at the size at which it is."""
+    own = report["measured"]["base"]["circuit"]["own"]
+    reached = own["curve"][own["sizes"].index(report["reference_size"])]
+    if reached >= FAITHFUL:
+        return f"where it first is {FAITHFUL:g} faithful in the base"
+    return f"the largest part that is tried, as it is {FAITHFUL:g} faithful at none in the base (there: {reached:.2g})"
+
+
+def commits(report: Report) -> str:
+    """Every commit that trained or measured something, as a study that was interrupted may have gone on with later ones."""
+    # Reports that were written before runs told their commits name the last one.
+    last = report["executions"][-1].get("commit")
+    found = report.get("commits", [last] if last else [])
+    return ", ".join(f"{commit['id'][:12]}{' with local changes' if commit['dirty'] else ''}" for commit in found)
 
 
 def matching(report: Report) -> str:
@@ -99,7 +115,7 @@ def matching(report: Report) -> str:
         if found:
             worst = max(abs(one["value"] - one["target"]) for one in found)
             words.append(f"{name} {found[0]['target']:.3g}, farthest checkpoint {worst:.2g} away")
-    return "each run's nearest checkpoint to what all runs but the control reach, nothing interpolated: " + "; ".join(words)
+    return "each run's nearest checkpoint to what all compared runs reach, nothing interpolated: " + "; ".join(words)
 
 
 def arms_table(report: Report) -> Table:
@@ -126,6 +142,7 @@ SETTINGS = (
     "max_new_tokens",
     "learning_rate",
     "beta",
+    "kl",
 )
 
 
@@ -141,7 +158,9 @@ def conduct_table(report: Report) -> Table:
     """What the base and each arm's last checkpoints do with the constitution's prompts; no rows where that wasn't asked."""
     if "conduct" not in report["measured"]["base"]["inside"]:
         return []
-    rows = [["model", *(words for _, _, words in CONDUCT)]]
+    asked = report["measured"]["base"]["inside"]["conduct"]
+    counts = [asked[kind][number]["count"] if kind in asked else 0 for kind, number, _ in CONDUCT]
+    rows = [["model", *(f"{words} ({count} prompts)" for (_, _, words), count in zip(CONDUCT, counts, strict=True))]]
     ends = {"base": [report["measured"]["base"]]} | {
         arm: [report["measured"][report["last"][run]] for run in runs_of(report, arm)] for arm in arms_of(report)
     }
@@ -165,12 +184,11 @@ CONDUCT = (
 
 
 def cell(found: list[dict[str, Any] | None], shown: Callable[[float, tuple[float, ...] | None], str]) -> str:
-    """A number's mean over seeds with Student's interval over them or, for one run, its own."""
+    """A number's mean over seeds with its interval over them and over what was asked or, for one run, over that alone."""
     one = [each for each in found if each is not None]
     if not one:
         return "—"
-    interval = tuple(one[0]["interval"]) if len(one) == 1 else seed_interval([each["value"] for each in one])
-    return shown(mean([each["value"] for each in one]), interval)
+    return shown(mean([each["value"] for each in one]), joined_interval(one))
 
 
 def behaviour_table(report: Report) -> Table:

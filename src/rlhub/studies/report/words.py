@@ -18,6 +18,7 @@ class Words:
         title: of the report.
         question: what was asked, in a sentence.
         splits: what the questions of each split are called.
+        headline: the split whose answers the report begins with.
         right: what it is called when they are answered rightly.
         method: rows of the method's table that are this study's own.
         limits: what this study can't say, beyond what none can.
@@ -26,6 +27,7 @@ class Words:
     title: str
     question: str
     splits: dict[str, str]
+    headline: str
     right: str
     method: list[list[str]]
     limits: list[str]
@@ -57,6 +59,7 @@ def recall(report: Report) -> Words:
         question=f"One model ({asked['model']}) was trained to recall {asked['relation']} {each(report)}. "
         "What did each signal do to the circuits that recall facts?",
         splits={"train": "trained facts", "heldout": "held-out facts", "untouched": "untouched relations"},
+        headline="train",
         right="recalled",
         method=[
             ["base", asked["model"]],
@@ -81,6 +84,7 @@ def signals(report: Report) -> Words:
         question=f"One model ({asked['model']}), after a short imitation of worked answers to {task}, was trained "
         f"{each(report)}. What does each signal do to its answers, its conduct and its circuits, and at what cost?",
         splits={"train": "trained questions", "heldout": "held-out questions", "untouched": "capitals, not trained"},
+        headline="heldout",
         right="right",
         method=[
             ["base", f"{asked['model']} after {report['warm_up']['fields']['steps']} steps of imitation: every arm begins there"],
