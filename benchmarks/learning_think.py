@@ -44,6 +44,7 @@ class Setting:
         blocks: of the graphs (d).
         chains: kinds of chain of thought, the one that goes on by reinforcement first.
         learning: fields of `Think`.
+        others: those that differ for the chains after the first, which nothing goes on from.
         expert: fields of `ExpertIteration`.
         grpo: fields of `GRPO`; none leaves it out.
         questions: questions of the test split that are answered.
@@ -56,6 +57,7 @@ class Setting:
     blocks: int = 3
     chains: tuple[str, ...] = ("path", "dfs", "shortest")
     learning: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
     expert: dict[str, Any] = field(default_factory=dict)
     grpo: dict[str, Any] = field(default_factory=dict)
     questions: int = 300
@@ -68,10 +70,14 @@ class Setting:
 LEARNING = {"lessons": 900, "steps": 2000, "answers": 8, "test_every": 500, "tested": 100, "micro_tokens": 4096}
 EXPERT = {"rounds": 4, "steps": 500, "prompts": 8192, "group": 4, "batch": 32, "learning_rate": 5e-4, "schedule": "cosine"}
 SMALLER = Setting(chains=("path",), learning=LEARNING, expert=EXPERT, room=96)
-WHOLE = Setting(
-    learning=LEARNING | {"steps": 4000},
-    expert=EXPERT | {"steps": 1000, "prompts": 16384},
+COMPARED = replace(SMALLER, chains=("path", "dfs", "shortest"), others={"steps": 1000})
+# Questions are long beside answers, so many answers to each cost little more and hold more of the rare ones that turn back.
+DEEPER = replace(
+    SMALLER,
+    learning=LEARNING | {"steps": 3000},
+    expert=EXPERT | {"steps": 1000, "group": 16},
     grpo={"steps": 150, "prompts": 64, "group": 8, "learning_rate": 3e-4, "kl": 0.05},
+    room=128,
 )
 SMOKE = Setting(
     blocks=1,
@@ -85,7 +91,7 @@ SMOKE = Setting(
     shown=20,
     room=32,
 )
-SETTINGS = {"d1": replace(SMALLER, blocks=1), "d2": replace(SMALLER, blocks=2), "d3": WHOLE, "smoke": SMOKE}
+SETTINGS = {"d1": replace(SMALLER, blocks=1), "d2": replace(COMPARED, blocks=2), "d3": DEEPER, "smoke": SMOKE}
 
 
 def measured(setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
@@ -93,7 +99,8 @@ def measured(setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"chains": {}}
     for chain in setting.chains:
         task = load_task(f"bridges:{setting.blocks}?chain={chain}", seed=seed)
-        system = Think(blocks=setting.blocks, chain=chain, max_new_tokens=setting.room, **setting.learning)
+        fields = setting.learning | ({} if chain == setting.chains[0] else setting.others)
+        system = Think(blocks=setting.blocks, chain=chain, max_new_tokens=setting.room, **fields)
         run = rlhub.train(system, seed=seed, runs=folder, name=chain)
         lengths = [len(read(example.answer or "").walk) for example in task.split("train")[: setting.shown]]
         told = {"shown": {"mean": sum(lengths) / len(lengths), "longest": max(lengths)}, **answered(setting, str(run.folder), task, seed)}

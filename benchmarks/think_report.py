@@ -211,7 +211,7 @@ def page() -> str:
     """The whole page; nothing before anything was measured."""
     if not (found := measured()):
         return ""
-    blocks, seeds = max(found.items())
+    seeds = found[max(found)]
     setting, machine = seeds[0]["setting"], seeds[0]["machine"]
     return "\n".join(
         [
@@ -227,19 +227,26 @@ def page() -> str:
             "",
             "![Evidence over rounds by depth](think/deepening.png)",
             "",
-            f"## Bridge({blocks})",
+            "Below, decision is the share of answers that decide for the target, where what decides for neither node counts half, as a "
+            "coin would. Reinforcement asks for evidence alone, so that answers may end without deciding.",
             "",
-            *rows(seeds),
-            "",
-            "Decision: the share of answers that decide for the target, where what decides for neither node counts half, as a coin would. "
-            "Reinforcement asks for evidence alone, so that answers may end without deciding.",
-            "",
-            "![Best-of-n and majority by answers and by tokens](think/together.png)",
-            "",
-            "![Evidence and length over rounds](think/growing.png)",
-            "",
+            *(line for blocks, seeds in found.items() for line in section(blocks, seeds)),
         ]
     )
+
+
+def section(blocks: int, seeds: list[dict[str, Any]]) -> list[str]:
+    """What was measured on graphs of so many blocks."""
+    return [
+        f"## Bridge({blocks})",
+        "",
+        *rows(seeds),
+        "",
+        f"![Best-of-n and majority by answers and by tokens](think/together-{blocks}.png)",
+        "",
+        f"![Evidence and length over rounds](think/growing-{blocks}.png)",
+        "",
+    ]
 
 
 if __name__ == "__main__":
@@ -250,6 +257,7 @@ if __name__ == "__main__":
         sys.exit(f"there is nothing in {RESULTS} yet: run python benchmarks/learning_think.py first")
     PAGE.write_text(page())
     FIGURES.mkdir(exist_ok=True)
-    seeds = found[max(found)]
-    figures = {"together": together(seeds), "growing": growing(seeds), "deepening": deepening(found)}
+    figures = {f"together-{blocks}": together(seeds) for blocks, seeds in found.items()}
+    figures |= {f"growing-{blocks}": growing(seeds) for blocks, seeds in found.items()}
+    figures |= {"deepening": deepening(found)}
     write_images({FIGURES / f"{name}.png": figure for name, figure in figures.items()}, scale=1.5)
