@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.language.judge import EndpointJudge, Judge, ModelJudge, load_judge, name_of, preferred, read_record
+from rlhub.language.judge import EndpointJudge, Judge, ModelJudge, load_judge, name_of, read_record
 from rlhub.language.model import load_policy
 
 QUESTION = [{"role": "user", "content": "Which is better? (A) or (B)"}]
@@ -105,7 +105,7 @@ def test_an_endpoint_writes_and_chooses(server, tmp_path):
     assert server.asked[0]["model"] == "wise"
 
 
-@pytest.mark.parametrize("failures", [[429, 503, 500], ["hang"], ["drop", 429]], ids=str)
+@pytest.mark.parametrize("failures", [[429, 503, 500], ["hang"], ["drop", 429], ["rubbish"]], ids=str)
 def test_what_fails_for_a_while_is_asked_again(server, tmp_path, failures):
     server.script = list(failures)
     assert judge_of(server, tmp_path).write(said("one"), max_new_tokens=5, temperature=0.0, seed=0) == ["ONE"]
@@ -118,7 +118,7 @@ def test_what_fails_for_a_while_is_asked_again(server, tmp_path, failures):
         (["hang"] * 9, "doesn't answer in time"),
         ([401], "refuses: 401"),
         (["drop"] * 9, "can't be reached"),
-        (["rubbish"], "no chat completion"),
+        (["rubbish"] * 9, "no chat completion"),
     ],
 )
 def test_what_goes_on_failing_is_one_sentence(server, tmp_path, failures, words):
@@ -159,32 +159,6 @@ def test_so_many_are_asked_at_once_and_so_many_a_minute(server, tmp_path):
     began = time.monotonic()
     judge_of(server, tmp_path, per_minute=600).write(said(*"abcdef"), max_new_tokens=5, temperature=0.0, seed=0)
     assert time.monotonic() - began >= 0.5
-
-
-def tops(*tokens):
-    """Tokens that were written, each with the log-probs of those it was chosen among."""
-    return [{"token": token, "top": top} for token, top in tokens]
-
-
-@pytest.mark.parametrize(
-    ("top", "text", "wanted"),
-    [
-        (tops(("A", {"A": -0.1054, " B": -2.3026, "(": -5.0})), "A", 0.9),
-        (tops(("(", {"(": -0.001, "A": -8.0, "B": -9.5}), ("B", {"B": -0.1054, "A": -2.3026})), "(B", 0.1),
-        (tops(("**", {"**": -0.1}), ("(", {"(": -0.1}), ("A", {"A)": -0.1054, "B": -2.3026})), "**(A", 0.9),
-        (tops(("Answer", {"Answer": -0.05, "B": -4.0})), "Answer (B)", 0.0),
-        (tops(("Both", {"Both": -0.1, "A": -3.0})), "Both are good", 0.5),
-        ([], "(B) is better", 0.0),
-        ([], "B", 0.0),
-        ([], "**(B)", 0.0),
-        ([], "A.", 1.0),
-        ([], "A better answer would be longer", 0.5),
-        ([], "neither", 0.5),
-        ([], "", 0.5),
-    ],
-)
-def test_the_letter_that_decides_is_read_wherever_it_stands(top, text, wanted):
-    assert preferred({"top": top, "text": text}, "(A", "(B") == pytest.approx(wanted, abs=1e-3)
 
 
 def test_a_question_that_is_refused_is_answered_with_nothing_and_not_asked_again(server, tmp_path):

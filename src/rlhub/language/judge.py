@@ -7,7 +7,6 @@ are written to a file the moment they arrive, so that a run that was killed asks
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import threading
@@ -22,6 +21,7 @@ import torch
 
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_appended, writing
+from rlhub.language.endpoint_answers import Answer, NoAnswer, answer_in, preferred, text_of
 from rlhub.language.model import Policy, encode, encode_completion, load_policy
 from rlhub.language.rollout import complete
 from rlhub.language.rows import Group
@@ -150,40 +150,39 @@ class EndpointJudge:
 
     def _ask(self, name: str, request: dict[str, Any]) -> str:
         """Ask, and keep the answer; what it says if it refuses the question, whose answer then is empty."""
-        choice, refusal = None, ""
+        answer, refusal = {"text": "", "top": []}, ""
         try:
-            choice = self._tried(request)
+            answer = self._tried(request)
         except self._errors.BadRequestError as error:
             refusal = str(error)[:200]
             if request.keys() & LOGPROBS.keys():
                 plain = {key: value for key, value in request.items() if key not in LOGPROBS}
                 with contextlib.suppress(self._errors.BadRequestError):
-                    choice, refusal = self._tried(plain), ""
-        tokens = choice.logprobs.content if choice and choice.logprobs and choice.logprobs.content else []
-        top = [{"token": one.token, "top": {each.token: each.logprob for each in one.top_logprobs}} for one in tokens]
-        self._keep(name, {"text": (choice.message.content or "") if choice else "", "top": top})
+                    answer, refusal = self._tried(plain), ""
+        self._keep(name, answer)
         return refusal
 
-    def _tried(self, request: dict[str, Any]) -> Any:
+    def _tried(self, request: dict[str, Any]) -> Answer:
         """An answer, asked for again as long as that makes sense."""
         for attempt in range(self._retries + 1):
             self._wait()
             try:
-                return self._client.chat.completions.create(model=self._model, **request).choices[0]
+                reply = self._client.chat.completions.with_raw_response.create(model=self._model, **request)
+                return answer_in(reply.http_response.content)
             except self._errors.BadRequestError:
                 raise
-            except self._errors.OpenAIError as error:
+            except (self._errors.OpenAIError, NoAnswer) as error:
                 if attempt == self._retries or not self._passes(error):
                     raise self._told(error) from error
                 time.sleep(pause_before(attempt + 1, getattr(error, "response", None)))
-            except (IndexError, TypeError, ValueError) as error:
-                raise self._told(error) from error
+            except (TypeError, ValueError) as error:
+                raise UserError(f"the judge at {self._url} can't be asked ({error})") from error
         raise AssertionError
 
     def _passes(self, error: Exception) -> bool:
         """Whether what failed may go well another time."""
         status = getattr(error, "status_code", None)
-        return isinstance(error, self._errors.APIConnectionError) or status in (408, 409, 429) or (status or 0) >= 500
+        return isinstance(error, self._errors.APIConnectionError | NoAnswer) or status in (408, 409, 429) or (status or 0) >= 500
 
     def _told(self, error: Exception) -> UserError:
         """What failed, for a person."""
@@ -193,7 +192,7 @@ class EndpointJudge:
             return UserError(f"the judge at {self._url} can't be reached ({error}); resume the run when it can")
         if isinstance(error, self._errors.APIStatusError):
             return UserError(f"the judge at {self._url} refuses: {error.status_code}, {str(error)[:200]}")
-        return UserError(f"the judge at {self._url} answers with what is no chat completion ({error!r})")
+        return UserError(f"the judge at {self._url} answers, also when asked again, {error}")
 
     def _keep(self, name: str, answer: dict[str, Any]) -> None:
         """Write an answer to the file before anything else is done with it."""
@@ -222,30 +221,6 @@ class EndpointJudge:
         time.sleep(begin - now)
 
 
-def preferred(answer: dict[str, Any], first: str, second: str) -> float:
-    """The probability of the first option among the two, from an endpoint's answer; 1/2 where it says neither.
-
-    The token that decides is the first that is more than brackets and the like; if it is none of the options' letters, as in "Answer (B)",
-    what was written counts.
-    """
-    letters = [bare(option) for option in (first, second)]
-    for token in answer["top"]:
-        if not bare(token["token"]):
-            continue
-        chances = [sum(math.exp(value) for each, value in token["top"].items() if bare(each) == letter) for letter in letters]
-        if bare(token["token"]) in letters and sum(chances) > 0:
-            return chances[0] / sum(chances)
-        break
-    either = "|".join(map(re.escape, letters))
-    said = re.search(rf"\(({either})\)", answer["text"]) or re.match(rf"\W*({either})\W*(?:$|(?<=\W)(?![a-z]))", answer["text"])
-    return 0.5 if said is None else float(said[1] == letters[0])
-
-
-def bare(text: str) -> str:
-    """A token or an option without spaces, brackets and the like around it."""
-    return text.strip(" \n\t()[]*:.,\"'")
-
-
 def pause_before(attempt: int, response: Any) -> float:
     """Seconds to wait before a request is made again: as long as the endpoint says, else longer each time, up to 8."""
     wanted = getattr(response, "headers", {}).get("retry-after", "")
@@ -259,7 +234,7 @@ def name_of(request: dict[str, Any]) -> str:
 
 def read_record(path: Path) -> dict[str, dict[str, Any]]:
     """The answers that a file keeps, by their requests' names."""
-    return {row.pop("name"): row for row in read_appended(path)}
+    return {row["name"]: {"text": text_of(row["text"]), "top": row["top"]} for row in read_appended(path)}
 
 
 def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judge:
