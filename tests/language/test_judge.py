@@ -232,3 +232,21 @@ def test_a_judge_is_found_by_its_name(tmp_path):
     with pytest.raises(UserError, match="lacks its model's name"):
         load_judge("http://localhost:1/v1", record=tmp_path / "r", policy=policy)
     assert torch.is_tensor(next(made[0].model.parameters()))
+
+
+def test_answers_are_kept_whole_behind_half_a_line_and_a_damaged_record_is_told(server, tmp_path):
+    judge, path = judge_of(server, tmp_path), tmp_path / "record.jsonl"
+    path.write_text('{"name": "cut o')
+    judge.write(said("one"), max_new_tokens=5, temperature=0.0, seed=0)
+    assert [row["text"] for row in read_record(path).values()] == ["ONE"]
+    path.write_text('{"name": "cut o{"name": "whole", "text": "", "top": []}\n')
+    with pytest.raises(UserError, match=r"record\.jsonl are damaged"):
+        judge_of(server, tmp_path)
+
+
+def test_a_record_of_an_earlier_version_is_read(server, tmp_path):
+    request = {"messages": QUESTION, "max_tokens": 4, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+    row = {"text": [{"type": "text", "text": "(B)"}], "top": [{"token": "A", "top": {"A": None, "B": None}}]}
+    (tmp_path / "record.jsonl").write_text(json.dumps({"name": name_of({"model": "wise", **request}), **row}) + "\n")
+    assert judge_of(server, tmp_path).choose([QUESTION], first="(A", second="(B") == [0.0]
+    assert not server.asked

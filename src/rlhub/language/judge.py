@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import read_appended, writing
+from rlhub.core.files import append_line, read_appended, writing
 from rlhub.language.endpoint_answers import Answer, NoAnswer, answer_in, preferred, text_of
 from rlhub.language.model import Policy, encode, encode_completion, load_policy
 from rlhub.language.rollout import complete
@@ -196,16 +196,13 @@ class EndpointJudge:
 
     def _keep(self, name: str, answer: dict[str, Any]) -> None:
         """Write an answer to the file before anything else is done with it."""
-        line = json.dumps({"name": name, **answer}) + "\n"
-        with self._lock, writing("the judge's answers", self._record.parent), self._record.open("a") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock, writing("the judge's answers", self._record.parent):
+            append_line(self._record, {"name": name, **answer})
             self._known[name] = answer
 
     def _forget(self, names: Sequence[str]) -> None:
         """Drop answers, so that they are asked for again."""
-        with self._lock:
+        with self._lock, writing("the judge's answers", self._record.parent):
             self._known = {name: answer for name, answer in self._known.items() if name not in names}
             rows = "".join(json.dumps({"name": name, **answer}) + "\n" for name, answer in self._known.items())
             beside = self._record.with_name(f".{self._record.name}.partial")
@@ -232,9 +229,18 @@ def name_of(request: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def read_record(path: Path) -> dict[str, dict[str, Any]]:
-    """The answers that a file keeps, by their requests' names."""
-    return {row["name"]: {"text": text_of(row["text"]), "top": row["top"]} for row in read_appended(path)}
+def read_record(path: Path) -> dict[str, Answer]:
+    """The answers that a file keeps, by their requests' names.
+
+    Raises:
+        UserError: a line of it can't be read.
+    """
+    try:
+        return {row["name"]: {"text": text_of(row["text"]), "top": row["top"]} for row in read_appended(path)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"the judge's answers in {path} are damaged ({error!r}): delete the line that is, and it is asked for again"
+        ) from error
 
 
 def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judge:
