@@ -4,16 +4,9 @@ A judge writes answers to conversations, and says with what probability it would
 are written to a file the moment they arrive, so that a run that was killed asks, and pays, for none of them twice.
 """
 
-import contextlib
 import hashlib
 import json
-import math
-import os
-import re
-import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
@@ -21,15 +14,15 @@ from urllib.parse import parse_qsl
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import read_appended, writing
+from rlhub.core.files import append_line, read_appended, writing
+from rlhub.language.endpoint import LOGPROBS, Endpoint, Request
+from rlhub.language.endpoint_answers import Answer, preferred, text_of
 from rlhub.language.model import Policy, encode, encode_completion, load_policy
 from rlhub.language.rollout import complete
 from rlhub.language.rows import Group
 from rlhub.language.update import score_all
 
 Messages = list[dict[str, str]]
-KEY = "RLHUB_JUDGE_KEY"
-LOGPROBS = {"logprobs": True, "top_logprobs": 20}
 
 
 @runtime_checkable
@@ -89,167 +82,65 @@ class EndpointJudge:
         retries: int = 6,
         at_once: int = 8,
         per_minute: int = 0,
+        choice_tokens: int = 4,
     ) -> None:
-        """Connect to it; nothing is asked yet.
+        """Prepare to ask it; nothing is asked yet.
 
         Args:
             url: the endpoint, up to `/v1`.
             model: what it calls the model.
             record: a JSONL file that keeps every answer; those that are there already are not asked for again.
             key: by default what the environment variable RLHUB_JUDGE_KEY holds, else none.
-            timeout: seconds to wait for one answer.
-            retries: how often a request that failed, hung or was turned away is made again, waiting longer each time, or as long
-                as the endpoint says.
+            timeout: seconds to wait for one answer, from the request to its last byte.
+            retries: how often a request that failed, hung, was turned away or got no answer that can be read is made again, waiting
+                longer each time, or as long as the endpoint says, up to ten minutes.
             at_once: requests in flight at a time.
             per_minute: most requests begun in a minute; 0 for any number.
+            choice_tokens: longest answer to a question of choice, in tokens; a model that thinks first needs as many as it thinks.
 
         Raises:
-            UserError: the package that talks to endpoints is missing.
+            UserError: the package that talks to endpoints is missing, or the record is damaged.
         """
-        try:
-            import openai
-        except ModuleNotFoundError as error:
-            raise UserError("a judge behind an endpoint needs the package openai: pip install 'rlhub[judge]'") from error
-        self._errors = openai
-        key = key or os.environ.get(KEY) or "none"
-        # Requests are made again here and not by the client, so that these keep to the rate, too.
-        self._client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0)
-        self._url, self._model, self._record, self._at_once, self._retries = url, model, record, at_once, retries
-        self._lock, self._known = threading.Lock(), read_record(record)
-        self._pause, self._next = 60 / per_minute if per_minute else 0.0, 0.0
+        self._endpoint = Endpoint(url, model, key=key, timeout=timeout, retries=retries, at_once=at_once, per_minute=per_minute)
+        self._url, self._model, self._record, self._choice_tokens = url, model, record, choice_tokens
+        self._known = read_record(record)
 
     def write(self, conversations: Sequence[Messages], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
         """See `Judge`."""
         settings = {"max_tokens": max_new_tokens, "temperature": temperature}
         asked = [{"messages": messages, "seed": seed + place, **settings} for place, messages in enumerate(conversations)]
-        return [str(answer["text"]).strip() for answer in self._ask_all(asked)]
+        return [answer["text"].strip() for answer in self._ask_all(asked)]
 
     def choose(self, conversations: Sequence[Messages], *, first: str, second: str) -> list[float]:
         """See `Judge`; from the log-probs of the token that decides where the endpoint gives them, else from what it writes."""
-        settings = {"max_tokens": 4, "temperature": 0.0, **LOGPROBS}
+        settings = {"max_tokens": self._choice_tokens, "temperature": 0.0, **LOGPROBS}
         answers = self._ask_all([{"messages": messages, **settings} for messages in conversations])
         return [preferred(answer, first, second) for answer in answers]
 
-    def _ask_all(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _ask_all(self, requests: list[Request]) -> list[Answer]:
         names = [name_of({"model": self._model, **request}) for request in requests]
         missing = {name: request for name, request in zip(names, requests, strict=True) if name not in self._known}
-        refused: list[str] = []
-        with ThreadPoolExecutor(self._at_once) as threads:
-            jobs = [threads.submit(self._ask, name, request) for name, request in missing.items()]
-            try:
-                refused += [refusal for job in jobs if (refusal := job.result())]
-            except BaseException:
-                for job in jobs:
-                    job.cancel()
-                raise
+        refused = self._endpoint.ask_all(missing, self._keep) if missing else []
         # One prompt that it won't hear of is no reason to stop; where it hears of none, something is wrong with the asking.
         if refused and all(not self._known[name]["text"] for name in names):
             self._forget(names)
             raise UserError(f"the judge at {self._url} refuses every question: {refused[0]}")
         return [self._known[name] for name in names]
 
-    def _ask(self, name: str, request: dict[str, Any]) -> str:
-        """Ask, and keep the answer; what it says if it refuses the question, whose answer then is empty."""
-        choice, refusal = None, ""
-        try:
-            choice = self._tried(request)
-        except self._errors.BadRequestError as error:
-            refusal = str(error)[:200]
-            if request.keys() & LOGPROBS.keys():
-                plain = {key: value for key, value in request.items() if key not in LOGPROBS}
-                with contextlib.suppress(self._errors.BadRequestError):
-                    choice, refusal = self._tried(plain), ""
-        tokens = choice.logprobs.content if choice and choice.logprobs and choice.logprobs.content else []
-        top = [{"token": one.token, "top": {each.token: each.logprob for each in one.top_logprobs}} for one in tokens]
-        self._keep(name, {"text": (choice.message.content or "") if choice else "", "top": top})
-        return refusal
-
-    def _tried(self, request: dict[str, Any]) -> Any:
-        """An answer, asked for again as long as that makes sense."""
-        for attempt in range(self._retries + 1):
-            self._wait()
-            try:
-                return self._client.chat.completions.create(model=self._model, **request).choices[0]
-            except self._errors.BadRequestError:
-                raise
-            except self._errors.OpenAIError as error:
-                if attempt == self._retries or not self._passes(error):
-                    raise self._told(error) from error
-                time.sleep(pause_before(attempt + 1, getattr(error, "response", None)))
-            except (IndexError, TypeError, ValueError) as error:
-                raise self._told(error) from error
-        raise AssertionError
-
-    def _passes(self, error: Exception) -> bool:
-        """Whether what failed may go well another time."""
-        status = getattr(error, "status_code", None)
-        return isinstance(error, self._errors.APIConnectionError) or status in (408, 409, 429) or (status or 0) >= 500
-
-    def _told(self, error: Exception) -> UserError:
-        """What failed, for a person."""
-        if isinstance(error, self._errors.APITimeoutError):
-            return UserError(f"the judge at {self._url} doesn't answer in time, also when asked again; resume the run later")
-        if isinstance(error, self._errors.APIConnectionError):
-            return UserError(f"the judge at {self._url} can't be reached ({error}); resume the run when it can")
-        if isinstance(error, self._errors.APIStatusError):
-            return UserError(f"the judge at {self._url} refuses: {error.status_code}, {str(error)[:200]}")
-        return UserError(f"the judge at {self._url} answers with what is no chat completion ({error!r})")
-
-    def _keep(self, name: str, answer: dict[str, Any]) -> None:
+    def _keep(self, name: str, answer: Answer) -> None:
         """Write an answer to the file before anything else is done with it."""
-        line = json.dumps({"name": name, **answer}) + "\n"
-        with self._lock, writing("the judge's answers", self._record.parent), self._record.open("a") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-            self._known[name] = answer
+        with writing("the judge's answers", self._record.parent):
+            append_line(self._record, {"name": name, **answer})
+        self._known[name] = answer
 
     def _forget(self, names: Sequence[str]) -> None:
         """Drop answers, so that they are asked for again."""
-        with self._lock:
-            self._known = {name: answer for name, answer in self._known.items() if name not in names}
-            rows = "".join(json.dumps({"name": name, **answer}) + "\n" for name, answer in self._known.items())
-            beside = self._record.with_name(f".{self._record.name}.partial")
+        self._known = {name: answer for name, answer in self._known.items() if name not in names}
+        rows = "".join(json.dumps({"name": name, **answer}) + "\n" for name, answer in self._known.items())
+        beside = self._record.with_name(f".{self._record.name}.partial")
+        with writing("the judge's answers", self._record.parent):
             beside.write_text(rows)
             beside.replace(self._record)
-
-    def _wait(self) -> None:
-        """Keep to the rate."""
-        with self._lock:
-            now = time.monotonic()
-            begin = max(now, self._next)
-            self._next = begin + self._pause
-        time.sleep(begin - now)
-
-
-def preferred(answer: dict[str, Any], first: str, second: str) -> float:
-    """The probability of the first option among the two, from an endpoint's answer; 1/2 where it says neither.
-
-    The token that decides is the first that is more than brackets and the like; if it is none of the options' letters, as in "Answer (B)",
-    what was written counts.
-    """
-    letters = [bare(option) for option in (first, second)]
-    for token in answer["top"]:
-        if not bare(token["token"]):
-            continue
-        chances = [sum(math.exp(value) for each, value in token["top"].items() if bare(each) == letter) for letter in letters]
-        if bare(token["token"]) in letters and sum(chances) > 0:
-            return chances[0] / sum(chances)
-        break
-    either = "|".join(map(re.escape, letters))
-    said = re.search(rf"\(({either})\)", answer["text"]) or re.match(rf"\W*({either})\W*(?:$|(?<=\W)(?![a-z]))", answer["text"])
-    return 0.5 if said is None else float(said[1] == letters[0])
-
-
-def bare(text: str) -> str:
-    """A token or an option without spaces, brackets and the like around it."""
-    return text.strip(" \n\t()[]*:.,\"'")
-
-
-def pause_before(attempt: int, response: Any) -> float:
-    """Seconds to wait before a request is made again: as long as the endpoint says, else longer each time, up to 8."""
-    wanted = getattr(response, "headers", {}).get("retry-after", "")
-    return min(float(wanted), 60.0) if re.fullmatch(r"\d+(?:\.\d+)?", wanted) else min(0.25 * 2**attempt, 8.0)
 
 
 def name_of(request: dict[str, Any]) -> str:
@@ -257,9 +148,18 @@ def name_of(request: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def read_record(path: Path) -> dict[str, dict[str, Any]]:
-    """The answers that a file keeps, by their requests' names."""
-    return {row.pop("name"): row for row in read_appended(path)}
+def read_record(path: Path) -> dict[str, Answer]:
+    """The answers that a file keeps, by their requests' names.
+
+    Raises:
+        UserError: a line of it can't be read.
+    """
+    try:
+        return {row["name"]: {"text": text_of(row["text"]), "top": row["top"]} for row in read_appended(path)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"the judge's answers in {path} are damaged ({error!r}): delete the line that is, and it is asked for again"
+        ) from error
 
 
 def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judge:
@@ -267,7 +167,7 @@ def load_judge(spec: str, *, record: Path, policy: Callable[[], Policy]) -> Judg
 
     Args:
         spec: empty for the model that is trained; `http://HOST/v1#MODEL` (or https) for an endpoint, with its limits after a question
-            mark as in `...#MODEL?timeout=30&retries=6&at_once=4&per_minute=60`; else what `load_policy` takes.
+            mark as in `...#MODEL?timeout=30&retries=6&at_once=4&per_minute=60&choice_tokens=4`; else what `load_policy` takes.
         record: where an endpoint's answers are kept.
         policy: makes the model that is trained.
 
@@ -289,7 +189,7 @@ def endpoint_options(spec: str, query: str) -> dict[str, Any]:
     Raises:
         UserError: there is no such limit, or it is no number that makes sense.
     """
-    kinds: dict[str, Callable[[str], float]] = {"timeout": float, "retries": int, "at_once": int, "per_minute": int}
+    kinds: dict[str, Callable[[str], float]] = {"timeout": float, "retries": int, "at_once": int, "per_minute": int, "choice_tokens": int}
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in kinds:
@@ -298,6 +198,6 @@ def endpoint_options(spec: str, query: str) -> dict[str, Any]:
             found[name] = kinds[name](value)
         except ValueError as error:
             raise UserError(f"the option {name!r} of the judge {spec!r} is {value!r}, which is no number") from error
-        if found[name] < (1 if name == "at_once" else 0) or (name == "timeout" and not found[name] > 0):
+        if found[name] < (1 if name in ("at_once", "choice_tokens") else 0) or (name == "timeout" and not found[name] > 0):
             raise UserError(f"the option {name!r} of the judge {spec!r} is {value}, which is too little")
     return found
