@@ -92,6 +92,26 @@ def test_what_is_handed_to_a_scorer(dataset, answer, wanted):
     assert harmless(answer, dataset) is wanted
 
 
+def test_the_numbers_of_another_puzzle_make_no_24():
+    source = make("puzzle24", {}, size=8, seed=0)
+    entries = [source[place] for place in range(8)]
+    scores = PuzzleScores(source)
+    assert max(scores(["4*6*1*1"] * 8, entries)) < 1
+    assert scores([entry["answer"] for entry in entries], entries) == [1.0] * 8
+
+
+def test_the_beginning_of_a_probability_is_not_the_whole():
+    source = make("coin_flip", {}, size=30, seed=0)
+    entries = [source[place] for place in range(30) if float(source[place]["answer"]) > 0.001]
+    scores = PuzzleScores(source)
+    assert max(scores(["0"] * len(entries), entries)) < 1
+    assert (
+        max(scores([entry["answer"][:3] for entry in entries if len(entry["answer"]) > 5], [e for e in entries if len(e["answer"]) > 5]))
+        < 1
+    )
+    assert scores([entry["answer"] for entry in entries], entries) == [1.0] * len(entries)
+
+
 def test_a_score_that_is_always_full_is_refused():
     with pytest.raises(UserError, match=r"scorer of game_of_life_halting gives full credit to any text, '\?' too"):
         load_task("reasoning-gym:game_of_life_halting?size=20")

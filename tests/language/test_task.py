@@ -106,10 +106,29 @@ def test_puzzles_are_scored_by_their_own_scorer_with_exactness_beside_it():
 def test_puzzles_of_the_test_split_are_others_and_all_come_from_the_seed():
     one, same, other = (load_task("reasoning-gym:spell_backward?size=300", seed=seed) for seed in (0, 0, 1))
     assert one.examples("train") == same.examples("train") != other.examples("train")
-    assert [e.columns["entry"]["question"] for e in one.examples("test")] != [
-        e.columns["entry"]["question"] for e in one.examples("train")[:200]
-    ]
+    assert one.examples("test") == same.examples("test") != other.examples("test")
     assert len(one.examples("test")) == 200
+
+
+def asked(task, split):
+    return [example.columns["entry"]["question"] for example in task.split(split)]
+
+
+@pytest.mark.parametrize(
+    "spec", ["chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=2", "spell_backward?min_word_len=3&max_word_len=5"]
+)
+def test_the_test_split_asks_nothing_that_training_asks(spec):
+    task = load_task(f"reasoning-gym:{spec}")
+    test = asked(task, "test")
+    assert len(test) == len(set(test)) == 200
+    assert not set(test) & set(asked(task, "train"))
+    assert asked(task, "test")[10:20] == [example.columns["entry"]["question"] for example in task.split("test")[10:20]]
+    assert task.split("test").source.repeated == 0
+
+
+def test_where_training_asks_all_there_is_tests_ask_it_again():
+    task = load_task("reasoning-gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=1")
+    assert len(task.split("test")) == task.split("test").source.repeated == 200
 
 
 @pytest.mark.parametrize(
@@ -118,6 +137,12 @@ def test_puzzles_of_the_test_split_are_others_and_all_come_from_the_seed():
         ("reasoning-gym:chainsum", "do you mean chain_sum"),
         ("reasoning-gym:chain_sum?terms=2", "no setting 'terms'; it has min_terms"),
         ("reasoning-gym:chain_sum?min_terms=9&max_terms=2", "refuses its settings"),
+        ("reasoning-gym:chain_sum?min_terms=2.5", "refuses its settings"),
+        ("reasoning-gym:spell_backward?min_word_len=60&max_word_len=70", "refuses its settings"),
+        ("reasoning-gym:chain_sum?size=2.5", "size of the task .* is 2.5; give a number of puzzles from 1 on"),
+        ("reasoning-gym:chain_sum?size=0", "is 0; give a number"),
+        ("reasoning-gym:chain_sum?think=no", "think of the task .* is 'no'; give true or false"),
+        ("bridges:1?size=0", "is 0; give a number of questions from 1 on"),
         ("facts:rivers", "no facts about 'rivers'"),
         ("facts:capitals?tone=polite", "no option 'tone'"),
         ("facts:capitals?chat=maybe", "is not a bool"),

@@ -7,6 +7,7 @@ where a model's text would run as code; and a text as short as `9**9**9` keeps a
 import ast
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,11 @@ SECONDS = 3.0
 """Processor time that an answer of theirs may take."""
 UNREADABLE = "?"
 """A text that no data set can read; what is refused gets its score."""
+
+TOLERANCE = Fraction(1, 10_000)
+"""How far a probability may be off: coin_flip's own."""
+PARTIAL = 0.9
+"""The most that an answer gets which its data set's scorer takes for right and which isn't."""
 
 FUNCTIONS = frozenset(
     {"exp", "log", "ln", "sqrt", "pi", "Abs", "abs"}
@@ -83,12 +89,26 @@ class PuzzleScores:
         if value is None:
             self._source.score_answer(entry["answer"], entry)  # raises where the data set itself is to blame
             return 0.0
-        return value
+        return value if value < 1 or is_right(answer, entry) else min(value, PARTIAL)
 
 
 def dataset(entry: dict[str, Any]) -> str:
     """The name of the data set that an entry is from, where several are mixed too."""
     return str(entry["metadata"].get("source_dataset"))
+
+
+def is_right(answer: str, entry: dict[str, Any]) -> bool:
+    """Whether an answer with full marks is one: two scorers give them to what is right for no puzzle, or for all.
+
+    puzzle24's doesn't ask whether the four numbers are those of the puzzle, and coin_flip's takes any beginning of the answer, as 0.
+    """
+    match dataset(entry):
+        case "puzzle24":
+            return sorted(map(int, re.findall(r"\b\d+\b", answer))) == sorted(entry["metadata"]["numbers"])
+        case "coin_flip":
+            said, wanted = (Fraction(text.replace(",", "")) for text in (answer, str(entry["answer"])))
+            return abs(said - wanted) <= TOLERANCE
+    return True
 
 
 def harmless(answer: str, name: str) -> bool:

@@ -1,13 +1,15 @@
 """Tasks from reasoning-gym (Stojanovski et al. 2025, arXiv:2505.24760): puzzles made by rule, each with its own scorer."""
 
 import difflib
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from rlhub.core.errors import UserError
+from rlhub.language.held_out import SLOW, TRIES, HeldOut, questions
 from rlhub.language.puzzle_scores import PuzzleScores
 from rlhub.language.rewards import Text, exact_match, extract_answer
 from rlhub.language.rule_rewards import INSTRUCTION, reflections, tag_format, thought_words
@@ -63,6 +65,8 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
     content, or else the whole text without space around. Many scorers give part of the credit for a part of the answer, so two measures
     stand beside it: `solved` (full credit) and `exact_match` (the text equals the stored answer; a puzzle may have other right ones).
 
+    The test split has `TEST_SIZE` puzzles that the training split doesn't ask, as far as there are any (see `HeldOut`).
+
     Args:
         name: what the task is called.
         dataset: the data set's name.
@@ -74,9 +78,13 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
         UserError: there is no such data set, it refuses the settings, or its score is the same for whatever it is given.
     """
     options = dict(options)
-    size, think = options.pop("size", TRAIN_SIZE), bool(options.pop("think", False))
+    size, think = options.pop("size", TRAIN_SIZE), options.pop("think", False)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise UserError(f"the size of the task {name!r} is {size!r}; give a number of puzzles from 1 on")
+    if not isinstance(think, bool):
+        raise UserError(f"the option think of the task {name!r} is {think!r}; give true or false")
     train = make(dataset, options, size=size, seed=seed)
-    test = make(dataset, options, size=min(size, TEST_SIZE), seed=seed + TEST_SEED)
+    test = test_puzzles(dataset, options, size=size, seed=seed)
     scores = PuzzleScores(train)
     return Task(
         name=name,
@@ -89,6 +97,23 @@ def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: in
         },
         seed=seed,
     )
+
+
+def test_puzzles(dataset: str, options: dict[str, Any], *, size: int, seed: int) -> Any:
+    """The puzzles of the test split: as far as there are any, those that the training split doesn't ask (see `HeldOut`)."""
+    count = min(size, TEST_SIZE)
+    if dataset in SLOW:
+        return make(dataset, options, size=count, seed=seed + TEST_SEED)
+    settings = (dataset, json.dumps(options, sort_keys=True, default=str), size, seed)
+    source = make(dataset, options, size=TRIES * count, seed=seed + TEST_SEED)
+    return HeldOut(source, count, seen=partial(training_questions, settings))
+
+
+@lru_cache(maxsize=4)
+def training_questions(settings: tuple[str, str, int, int]) -> frozenset[str]:
+    """What the training split of these settings (data set, options as JSON, size, seed) asks."""
+    dataset, options, size, seed = settings
+    return questions(make(dataset, json.loads(options), size=size, seed=seed))
 
 
 def make(dataset: str, options: dict[str, Any], *, size: Any, seed: int) -> Any:
@@ -107,7 +132,9 @@ def make(dataset: str, options: dict[str, Any], *, size: Any, seed: int) -> Any:
         if option not in known:
             raise UserError(f"reasoning-gym's data set {dataset} has no setting {option!r}; it has {', '.join(known)}")
     try:
-        return reasoning_gym.create_dataset(dataset, size=size, seed=seed, **options)
+        source = reasoning_gym.create_dataset(dataset, size=size, seed=seed, **options)
+        source[0]  # some settings are refused only where they are used
+        return source
     except Exception as error:  # each data set checks its settings in its own way
         raise UserError(f"reasoning-gym's data set {dataset} refuses its settings {options | {'size': size}}: {error}") from error
 
