@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from families import FAMILIES, save_tiny, tiny_random, tiny_tokenizer
+from safetensors.torch import load_file, save_file
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
@@ -236,3 +237,24 @@ def test_bfloat16_hides_a_change_that_float32_shows():
         assert not torch.equal(logits(policy.model), before)
         with policy.autocast():
             assert torch.equal(logits(policy.model), rounded)
+
+
+def test_a_conversation_that_a_chat_template_refuses_is_told_with_its_reason(tmp_path):
+    _, tokenizer = load_model("tiny")
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    with pytest.raises(UserError, match="takes no conversation of system, user: System role not supported"):
+        encode(tokenizer, [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}])
+
+
+def test_a_model_without_an_output_head_says_no_next_tokens(tmp_path):
+    model, tokenizer = load_model("tiny")
+    config = copy.deepcopy(model.config)
+    config.tie_word_embeddings = False
+    headed = type(model)(config)
+    tokenizer.save_pretrained(tmp_path)
+    headed.save_pretrained(tmp_path)
+    assert load_model(str(tmp_path))[0].get_output_embeddings().weight.shape[0] == config.vocab_size
+    kept = {name: value for name, value in load_file(tmp_path / "model.safetensors").items() if not name.startswith("lm_head")}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="it has no output head"):
+        load_model(str(tmp_path))

@@ -286,7 +286,7 @@ def test_prm800ks_rows_are_read(tmp_path):
         load_task(str(path))
 
 
-def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_named(tmp_path):
+def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_left_out(tmp_path):
     path = tmp_path / "prm.jsonl"
     refused = {"completions": [{"text": "bad", "rating": -1}], "chosen_completion": None, "human_completion": {"text": "good"}}
     after = {"completions": [{"text": "fine", "rating": 1}], "chosen_completion": 0, "human_completion": None}
@@ -295,8 +295,31 @@ def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_nam
     assert (columns["steps"], columns["labels"]) == (["good\n", "fine\n"], [1, 1])
     unrated = {"completions": [{"text": "x", "rating": None}], "chosen_completion": None}
     path.write_text(json.dumps({"question": {"problem": "?"}, "label": {"steps": [unrated]}}) + "\n")
-    with pytest.raises(UserError, match=r"prm\.jsonl:1: none of its steps is rated"):
+    with pytest.raises(UserError, match=r"no rows to train on"):
         load_task(str(path))
+    with path.open("a") as file:
+        file.write(json.dumps({"question": {"problem": "?"}, "label": {"steps": [after]}}) + "\n")
+    assert [example.columns["steps"] for example in load_task(str(path)).split("train")] == [["fine\n"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"prompt": "a"}, {"prompt": "b", "steps": ["x"], "labels": [1]}], r"row 1 of the task .* has no steps and labels"),
+        ([{"prompt": "b", "steps": ["x"], "labels": [1]}, {"prompt": "a", "steps": None}], r"row 2 of the task .* has no steps and labels"),
+        (
+            [{"prompt": "b", "steps": ["x"], "labels": [1]}, {"prompt": "a", "steps": ["x"], "labels": [2]}],
+            r"row 2; prompt 'a'\): give texts",
+        ),
+        ([{"prompt": "b", "steps": ["x"]}], r"row 1; prompt 'b'\): give texts"),
+        ([{"prompt": "a"}], "has neither labelled steps nor answers"),
+    ],
+)
+def test_rows_that_no_judge_can_learn_from_are_refused_before_anything_is_loaded(rows, said, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=said):
+        rlhub.train(ProcessReward(model="no such model", task=str(path), steps=1), runs=tmp_path / "runs", name="judge")
 
 
 def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_rest_left_out(tiny, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from rlhub.core.run import Run
 from rlhub.core.training import execute
 from rlhub.language.collect import Collect
 from rlhub.language.grpo import GRPO
+from rlhub.language.model import load_model
 from rlhub.language.r1 import R1
 from rlhub.language.rule_rewards import has_form, language_consistency, reflections, tag_format, thought, thought_words
 from rlhub.language.stages import same_stage
@@ -193,3 +195,33 @@ def test_settings_name_the_same_stage_wherever_the_run_lies():
     assert not same_stage("runs/a/stages/collect", "runs/a/stages/reason")
     assert not same_stage("smollm2", "smollm2")
     assert not same_stage(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"task": "reasoning-gym:chain_sum"}, r"are no thoughts and answers in tags.*add \?think=true"),
+        ({"task": "reasoning-gym:leg_counting?think=true"}, "has no worked answers to imitate first: give a file of some as --cold-start"),
+    ],
+)
+def test_what_would_leave_nothing_to_imitate_is_refused_before_the_first_stage(settings, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        rlhub.train(R1(model="tiny", **settings), runs=tmp_path / "runs", name="r1")
+    assert not (tmp_path / "runs" / "r1" / "stages").exists()
+
+
+def test_a_chat_template_that_opens_the_thought_is_refused(tmp_path):
+    model, tokenizer = load_model("tiny")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}<think>"
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    system = R1(model=str(tmp_path / "model"), task="reasoning-gym:chain_sum?think=true")
+    with pytest.raises(UserError, match="opens the thought itself"):
+        system.check_form()
+    replace(system, reward="right").check_form()
+
+
+def test_r1_zero_is_rewarded_for_answer_and_form_as_in_the_paper():
+    assert R1(zero=True).rewarded == "right+0.2*format"
+    assert R1().rewarded == "right+0.2*format+0.1*language"
+    assert R1(zero=True, reward="right").rewarded == "right"

@@ -1,5 +1,6 @@
 """Tasks from a person's own data: JSONL files, and data sets that `datasets` reads."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,11 +49,22 @@ def file_task(
         rows = {"train": dataset_rows(source, config, split)} | ({"test": dataset_rows(source, config, test)} if test else {})
     else:
         rows = {"train": jsonl_rows(Path(source))} | ({"test": jsonl_rows(Path(test))} if test else {})
-    splits = {kind: [example(where, row, *columns) for where, row in lines] for kind, lines in rows.items()}
+    splits = {kind: list(examples_of(lines, columns)) for kind, lines in rows.items()}
     for kind, examples in splits.items():
         if not examples:
             raise UserError(f"the task {name} has no rows to {kind} on")
     return Task(name=name, splits=splits, rewards=[(exact_match, 1.0)], seed=seed)
+
+
+class Unrated(Exception):  # noqa: N818
+    """A row of PRM800K of whose solution no step was rated, as where the raters gave the problem up."""
+
+
+def examples_of(lines: Iterator[Row], columns: tuple[str, str]) -> Iterator[Example]:
+    """Rows as examples, without those of PRM800K that rate nothing."""
+    for where, row in lines:
+        with contextlib.suppress(Unrated):
+            yield example(where, row, *columns)
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
@@ -150,6 +162,7 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
     Raises:
         UserError: it is not laid out so.
+        Unrated: none of its steps is rated.
     """
     steps, labels = [], []
     try:
@@ -167,7 +180,7 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             if labels[-1] == 0:
                 break
         if not steps:
-            raise UserError(f"{where}: none of its steps is rated; leave the row out")
+            raise Unrated(where)
         ended = row["label"].get("finish_reason") == "solution" and len(steps) == len(row["label"]["steps"])
         return row["question"]["problem"], {"steps": steps, "labels": labels, "ended": ended}
     except (KeyError, IndexError, TypeError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
+from jinja2 import TemplateError
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -57,7 +58,10 @@ def load_model(
     """
     source = model_source(name)
     with without_bars():
-        model, _ = load_weights(name, source, dtype)
+        model, missing = load_weights(name, source, dtype)
+        head = getattr(model.get_output_embeddings(), "weight", None)
+        if any(parameter is head and key in missing for key, parameter in model.named_parameters()):
+            raise UserError(f"the model {name!r} says no next tokens: it has no output head (is it a reward model or a judge of steps?)")
         tokenizer = load_tokenizer(name, source)
     nn.Module.to(model, device or best_device())
     return model.eval(), tokenizer
@@ -109,12 +113,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | list[dict[str, str]
     """A prompt's token ids: text as the tokenizer encodes it (with whatever it puts in front), messages by its chat template.
 
     Messages for a tokenizer without a chat template become their contents, one after another, each followed by an empty line.
+
+    Raises:
+        UserError: the chat template refuses the messages, as some do a system's.
     """
     if isinstance(prompt, str):
         return list(tokenizer(prompt)["input_ids"])
     if tokenizer.chat_template is None:
         return list(tokenizer("".join(message["content"] + "\n\n" for message in prompt))["input_ids"])
-    return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
+    try:
+        return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in prompt)
+        raise UserError(f"the model's chat template takes no conversation of {roles}: {error}") from error
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: str) -> list[int]:

@@ -26,7 +26,7 @@ from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
 from rlhub.language.step_labels import Labelled, Labels, label, stopped
 from rlhub.language.steps import tokenize
-from rlhub.language.task import Example, Task, load_task
+from rlhub.language.task import Example, Task, columns_of, load_task
 from rlhub.language.update import MICRO_TOKENS, Terms
 
 LABELS = "labels.jsonl"
@@ -72,7 +72,8 @@ class ProcessReward(FineTuning):
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
         examples: Sequence[Example] = task.split("train")
-        if "steps" not in examples[0].columns:
+        if not has_labels(task.name, examples):
+            check_reward(task, examples[0])
             examples = self.labelled(run, task)
         scorer = load_scorer(
             self.model,
@@ -155,6 +156,40 @@ class ProcessReward(FineTuning):
         )
 
 
+def has_labels(name: str, examples: Sequence[Example]) -> bool:
+    """Whether a task's rows bring labelled steps: all of them, or none.
+
+    Raises:
+        UserError: some do and others don't, or a row's steps and labels don't go together; the row is told.
+    """
+    # What isn't a list makes its examples when they are asked for, by one rule for all.
+    read = examples if isinstance(examples, list) else examples[:1]
+    labelled = [bool({"steps", "labels"} & example.columns.keys()) for example in read]
+    if not any(labelled):
+        return False
+    if not all(labelled):
+        raise UserError(
+            f"row {labelled.index(False) + 1} of the task {name} has no steps and labels, and others have: give them in all rows or in none"
+        )
+    for number, example in enumerate(read, start=1):
+        labelled_steps(f"{name}, row {number}", example)
+    return True
+
+
+def check_reward(task: Task, example: Example) -> None:
+    """Refuse a task that can't tell right solutions from wrong ones, as its steps would all be labelled wrong.
+
+    Raises:
+        UserError: none of its rewards applies.
+    """
+    columns = columns_of([example]) | {"completion_ids": [[]], "step": 0, "seed": task.seed}
+    if task.score([example.prompt], ["?"], **columns) == [None]:
+        raise UserError(
+            f"the task {task.name} has neither labelled steps nor answers that tell which solutions are right: give rows with steps and "
+            "labels, or with answers"
+        )
+
+
 def as_examples(rows: Sequence[dict[str, Any]], *, stops: bool) -> list[Example]:
     """Labelled solutions as a task's examples, without those that have no step.
 
@@ -205,7 +240,7 @@ def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float],
         and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
     ):
         raise UserError(
-            f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
+            f"the steps of a row can't be learnt from ({name}; prompt {str(example.prompt)[:60]!r}): "
             "give texts in steps, as many numbers from 0 to 1 in labels, and true or false in ended, if that is there"
         )
     return steps, [float(value) for value in given], ended

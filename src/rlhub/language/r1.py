@@ -13,8 +13,13 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.collect import SAMPLES, Collect
 from rlhub.language.grpo import GRPO
+from rlhub.language.model import encode, load_tokenizer, model_source
+from rlhub.language.rule_rewards import has_form
 from rlhub.language.sft import SFT
 from rlhub.language.stages import Stages
+from rlhub.language.task import load_task
+
+REWARD, ZERO_REWARD = "right+0.2*format+0.1*language", "right+0.2*format"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +31,14 @@ class R1:
         task: a task that asks for a thought in tags, as in `reasoning-gym:chain_sum?think=true`; its worked solutions are the cold start.
         zero: only reinforcement learning, from the starting model as it is (R1-Zero).
         cold_start: a file of prompts and worked answers to begin with, in place of the task's.
-        beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three; none by default.
+        beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three, by the student, too;
+            none by default.
         everything: a task of all kinds of prompts for the last reinforcement; by default the task.
         everything_reward: of the last reinforcement, as in `reward-model:RUN`; by default as of the others, or where `everything` names a
             task, that task's own.
         student: a smaller model to be taught in the end; none by default.
-        reward: of the reinforcement: whether the answer is right, the form, and the language of the thought.
+        reward: of the reinforcement; by default whether the answer is right, the form, and the language of the thought, of R1-Zero without
+            the language, as in the paper; how much each counts is our own choice.
         cold_steps: optimisation steps of the cold start.
         rl_steps: roll-outs of each reinforcement.
         collect_steps: batches of prompts that are sampled.
@@ -53,7 +60,7 @@ class R1:
     everything: str = ""
     everything_reward: str = ""
     student: str = ""
-    reward: str = "right+0.2*format+0.1*language"
+    reward: str = ""
     cold_steps: int = 40
     rl_steps: int = 50
     collect_steps: int = 8
@@ -75,6 +82,7 @@ class R1:
 
     def train(self, run: Run) -> None:
         """Train all stages in a run."""
+        self.check_form()
         stages = Stages(run)
         names = self.stages()
         for step in run.resume(len(names), stages=stages):
@@ -82,6 +90,38 @@ class R1:
             done = stages.train(name, self.system(stages, name), model=not name.startswith("collect"))
             last = {key: value for key, value in done.metrics()[-1].items() if key not in ("step", "time") and value is not None}
             run.log(step, **{f"{name}_{key}": value for key, value in last.items()})
+
+    @property
+    def rewarded(self) -> str:
+        """The reward of reasoning."""
+        return self.reward or (ZERO_REWARD if self.zero else REWARD)
+
+    def check_form(self) -> None:
+        """Refuse what would end without a single answer to learn from, after stages that take long.
+
+        Raises:
+            UserError: thoughts in tags are asked for where the answers to be imitated have none, there are none, or the model's chat
+                template opens the thought itself.
+        """
+        if "format" not in self.rewarded:
+            return
+        example = load_task(self.task).split("train")[0]
+        source = model_source(self.model)
+        asked = load_tokenizer(self.model, source)
+        if str(asked.decode(encode(asked, example.prompt))).rstrip().endswith("<think>"):
+            raise UserError(
+                f"the chat template of {self.model} opens the thought itself, so that no completion has the form which the reward format "
+                "asks for: give --reward right"
+            )
+        if self.zero or self.cold_start:
+            return
+        if example.answer is None:
+            raise UserError(f"the task {self.task} has no worked answers to imitate first: give a file of some as --cold-start")
+        if not has_form(example.answer):
+            raise UserError(
+                f"the answers of {self.task} are no thoughts and answers in tags, which the reward format asks for: add ?think=true to the "
+                "task, give --cold-start, or --reward right"
+            )
 
     def stages(self) -> list[str]:
         """The stages' names, in order."""
@@ -94,7 +134,7 @@ class R1:
         """What trains a stage."""
         imitation: dict[str, Any] = {"learning_rate": self.learning_rate, "schedule": "cosine", "warmup": 2}
         drawn: dict[str, Any] = {
-            "reward": self.reward,
+            "reward": self.rewarded,
             "prompts": self.prompts,
             "group": self.group,
             "max_new_tokens": self.max_new_tokens,
@@ -112,8 +152,8 @@ class R1:
             case "refine":
                 return SFT(model=self.model, task=str(stages.rows("collect", SAMPLES)), steps=self.sft_steps, **imitation)
             case "align":
-                reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.reward)
+                reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.rewarded)
                 return GRPO(model=stages.folder("refine"), task=self.everything or self.task, **reinforcement)
             case "collect-for-student":
-                return Collect(model=stages.folder("align"), task=self.task, **sampled)
+                return Collect(model=stages.folder("align"), task=self.task, beside=self.beside, **sampled)
         return SFT(model=self.student, task=str(stages.rows("collect-for-student", SAMPLES)), steps=self.sft_steps, **imitation)

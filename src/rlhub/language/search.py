@@ -53,7 +53,8 @@ class Search:
         strategy: single (one solution), forced (one whose thought is held to a budget: `budget.force`), majority (the commonest answer:
             self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n (the solution worth most), weighted-vote (the answer whose
             solutions are worth most together), beam (a tree of steps of which the best are kept), lookahead (a beam that finishes some
-            steps more before it judges; Snell et al. 2024, arXiv:2408.03314).
+            steps more before it judges; Snell et al. 2024, arXiv:2408.03314). A tree ends with the finished solution that is worth most;
+            Snell et al. let the finished ones vote, weighted by their last step's worth.
         n: solutions, or in a tree solutions that are begun in each round.
         width: continuations of each beam (M); n / width beams are kept.
         ahead: steps that lookahead goes on before it judges.
