@@ -223,6 +223,13 @@ def test_a_policy_is_trained_by_it(run, tmp_path):
     assert line["reward_std"] > 0
 
 
+def test_a_policy_is_trained_by_it_on_its_own_rows(run, ranked_file, tmp_path):
+    system = GRPO(model="tiny", task=str(ranked_file), reward=f"reward-model:{run.folder}", steps=1, prompts=2, group=4, max_new_tokens=3)
+    line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
+    assert line["reward_std"] > 0
+    assert 0 <= line["exact_match"] <= 1
+
+
 def test_the_same_seed_gives_the_same_judge(ranked_file, tmp_path):
     system = RewardModel(model="tiny", task=str(ranked_file), steps=2, batch=3, learning_rate=1e-3, scale="answers", precision="fp32")
     one, other = (load_scorer(str(rlhub.train(system, seed=0, runs=tmp_path, name=name).folder), fresh=False) for name in "ab")
