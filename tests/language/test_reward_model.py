@@ -209,6 +209,29 @@ def test_on_the_answers_that_set_its_scale_rewards_have_mean_0_and_deviation_1_a
     assert found.std().item() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(("scale", "deviation"), [("samples", 1.0), ("answers", None)])
+def test_a_reward_model_that_is_trained_on_gets_its_scale_anew(run, ranked_file, tmp_path, scale, deviation):
+    fields = {"model": str(run.folder), "task": str(ranked_file), "steps": 1, "batch": 5, "learning_rate": 0.0, "precision": "fp32"}
+    again = rlhub.train(RewardModel(**fields, scale=scale, samples=16, max_new_tokens=2), seed=0, runs=tmp_path)
+    examples = load_task(str(ranked_file)).sample(16, step=1, seed=0)
+    texts = [example.answer for example in examples]
+    ended = None
+    if scale == "samples":
+        policy = load_policy(str(run.folder), learning_rate=0.0, precision="fp32")
+        drawn = generate(policy, examples, max_new_tokens=2, generator=again.generator("reference samples"))
+        texts, ended = [texts[0] for texts in drawn.texts], drawn.ended[:, 0].tolist()
+    judge = ModelReward(str(again.folder))
+    found = torch.tensor(judge([example.prompt for example in examples], texts, ended=ended))
+    assert found.mean().item() == pytest.approx(0, abs=0.1)
+    assert deviation is None or found.std().item() == pytest.approx(deviation, abs=0.1)
+
+
+def test_without_a_scale_of_its_own_a_reward_model_that_is_trained_on_keeps_the_one_it_had(run, ranked_file, tmp_path):
+    fields = {"model": str(run.folder), "task": str(ranked_file), "steps": 1, "batch": 5, "scale": "none", "precision": "fp32"}
+    before, after = (load_scorer(str(each.folder), fresh=False) for each in (run, rlhub.train(RewardModel(**fields), runs=tmp_path)))
+    assert (after.gain, after.bias) == (before.gain, before.bias) != (1.0, 0.0)
+
+
 def test_answers_for_the_scale_are_missed_before_anything_is_trained(tmp_path):
     (tmp_path / "pairs.jsonl").write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
     with pytest.raises(UserError, match="has no answer"):

@@ -1,8 +1,8 @@
 """Reward models (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155, Sec. 3.5): a language model learns to score answers as people do.
 
 All answers to a prompt are one batch element: each is computed once, with their prompt shared, for all the pairs it is in. At the end
-scores are brought to a scale of their own, mean 0 and standard deviation 1 over answers that the starting model gives (Stiennon et al.
-2020, arXiv:2009.01325), so that a KL coefficient means the same whatever the reward model.
+scores are brought to a scale of their own, mean 0 and standard deviation 1 over answers that the starting model gives (Ziegler et al.
+2019, arXiv:1909.08593), so that a KL coefficient means the same whatever the reward model.
 """
 
 import time
@@ -44,7 +44,8 @@ class RewardModel(FineTuning):
         margin: how far apart two answers' rewards should lie for each unit between their scores.
         centring: weight of the square of a pair's summed rewards, which keeps rewards near 0.
         scale: what rewards are measured against at the end: samples (mean 0, standard deviation 1 over answers that the starting model
-            gives), answers (mean 0 over the task's right answers, as InstructGPT does), or none.
+            gives), answers (mean 0 over the task's right answers, as InstructGPT does), or none: where the model is a reward model they keep
+            its scale, else what the head says is the reward.
         samples: how many answers that takes.
         max_new_tokens: longest of them, in tokens.
     """
@@ -141,6 +142,7 @@ class RewardModel(FineTuning):
             groups = as_scored(scorer, prompts, [texts[0] for texts in drawn.texts], drawn.ended.flatten().tolist())
         else:
             groups = as_scored(scorer, prompts, [require_answer(example) for example in examples])
+        scorer.gain, scorer.bias = 1.0, 0.0  # one that began as a reward model brings its scale along
         scores = scores_of(scorer, groups, micro_tokens=self.micro_tokens)
         scorer.gain = 1 / max(float(scores.std()), 1e-6) if self.scale == "samples" else 1.0
         scorer.bias = -scorer.gain * float(scores.mean())
