@@ -266,10 +266,57 @@ def test_a_language_model_is_no_judge():
 
 
 @pytest.mark.parametrize(
-    "row", [{"completions": ["a", "b"], "scores": [1]}, {"completions": ["a"], "scores": [1]}, {"completions": ["a", 3], "scores": [1, 2]}]
+    "row",
+    [
+        {"completions": ["a", "b"], "scores": [1]},
+        {"completions": ["a"], "scores": [1]},
+        {"completions": ["a", 3], "scores": [1, 2]},
+        {"completions": ["a", "b"], "scores": [1, math.nan]},
+        {"completions": ["a", "b"], "scores": [1, math.inf]},
+        {"completions": ["a", "b"], "scores": [1e300, 2e300]},
+        {"completions": ["a", "b"], "scores": [1, 10**400]},
+    ],
 )
 def test_answers_that_cant_be_ranked_are_named(tmp_path, row):
     path = tmp_path / "bad.jsonl"
     path.write_text(json.dumps({"prompt": "w5", **row}) + "\n")
-    with pytest.raises(UserError, match="can't be ranked"):
+    with pytest.raises(UserError, match=r"can't be ranked \(prompt 'w5'\)"):
         rlhub.train(RewardModel(model="tiny", task=str(path), steps=1, batch=1), runs=tmp_path)
+
+
+GOOD = {"prompt": "The capital of France is the city of", "answer": " Paris", "completions": [" Paris", " Rome"], "scores": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "scale", "said"),
+    [
+        ("train", {"scores": [1]}, "none", "can't be ranked"),
+        ("test", {"scores": [1]}, "none", "can't be ranked"),
+        ("train", {"completions": [" Paris", " Rome" * 2000]}, "none", "don't fit the model"),
+        ("test", {"completions": [" Paris", " Rome" * 2000]}, "none", "don't fit the model"),
+        ("train", {"probability": 2}, "none", "probability is 2"),
+        ("train", {"answer": None}, "answers", "has no answer"),
+        ("train", {"answer": " Rome" * 2000}, "answers", "don't fit the model"),
+        ("train", {"prompt": "The city of" * 200}, "samples", "don't fit the model"),
+    ],
+)
+def test_a_bad_row_is_named_before_anything_is_trained(tmp_path, where, change, scale, said):
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(json.dumps(GOOD) + "\n")
+    bad.write_text("".join(json.dumps(each) + "\n" for each in (GOOD, GOOD, GOOD | change)))
+    task = f"{bad}?test={good}" if where == "train" else f"{good}?test={bad}"
+    system = RewardModel(model="tiny", task=task, steps=3, batch=1, samples=3, scale=scale, precision="fp32")
+    with pytest.raises(UserError, match=said):
+        rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_bad_row_that_is_never_come_to_stops_nothing(tmp_path):
+    task = load_task("facts:capitals")
+    rows = [{"prompt": example.prompt, "completions": [" Paris", " Rome"], "scores": [1, 0]} for example in task.examples("train")[:9]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    used = {str(example.prompt) for example in load_task(str(path)).sample(2, step=1, seed=0)}
+    path.write_text("".join(json.dumps(row if row["prompt"] in used else row | {"scores": [1]}) + "\n" for row in rows))
+    system = RewardModel(model="tiny", task=str(path), steps=1, batch=2, scale="none", precision="fp32")
+    assert rlhub.train(system, seed=0, runs=tmp_path).status == "finished"
