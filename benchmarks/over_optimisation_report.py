@@ -8,6 +8,7 @@ With `--check` nothing is written, and the exit code says whether the page says 
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/over_optimisation", ROOT / "docs/over_optimisation.md", ROOT / "docs/over_optimisation"
 PUSHES: dict[Push, str] = {"best-of-n": "best of n", "rl": "PPO"}
 MODELS = {"tiny": "the tiny model", "smollm2": "SmolLM2-135M-Instruct"}
+RISES_AND_FALLS = "first rises and then falls"
 Line = tuple[list[float], list[float], list[float]]  # distance, proxy, gold
 
 
@@ -58,6 +60,19 @@ def law(seeds: list[dict[str, Any]], place: int, push: Push) -> Law:
     distances = [value for distance, _, _ in paths for value in distance]
     rewards = [value - gold[0] for _, _, gold in paths for value in gold]
     return Law.fit(push, torch.tensor(distances, dtype=torch.float64), torch.tensor(rewards, dtype=torch.float64))
+
+
+def course(fitted: Law) -> str:
+    """What a law's signs say becomes of the gold reward."""
+    return "never falls" if math.isinf(fitted.peak) else RISES_AND_FALLS if fitted.peak else "falls from the start"
+
+
+def courses(laws: Sequence[Law]) -> str:
+    """What the laws say becomes of the gold reward, the most frequent first."""
+    counted = Counter(map(course, laws)).most_common()
+    if len(counted) == 1:
+        return f"{counted[0][0]} in every case"
+    return " and ".join(f"{words} in {count}" for words, count in counted) + f" of {len(laws)} cases"
 
 
 def figure(model: str, seeds: list[dict[str, Any]]) -> go.Figure:
@@ -123,7 +138,8 @@ def rows(seeds: list[dict[str, Any]]) -> list[str]:
             farthest = sum(distance[-1] for distance, _, _ in paths) / len(paths)
             gained = spread([proxy[-1] - proxy[0] for _, proxy, _ in paths], ".2f")
             fitted = law(seeds, place, push)
-            peak = "never falls" if math.isinf(fitted.peak) else "below 0.01" if fitted.peak < 0.01 else f"{fitted.peak:.2g}"
+            rounded = "below 0.01" if fitted.peak < 0.01 else f"{fitted.peak:.2g}"
+            peak = rounded if course(fitted) == RISES_AND_FALLS else course(fitted)
             golds = f"{mean[0]:.0%} | {mean[highest]:.0%} at {there:.2f} | {last} at {farthest:.2f}"
             told.append(f"| {pairs:,} | {accuracy} | {words} | {golds} | {gained} | {fitted.alpha:.3f}, {fitted.beta:.3f} | {peak} |")
     return told
@@ -153,8 +169,9 @@ def section(model: str, seeds: list[dict[str, Any]]) -> list[str]:
 PREFACE = """# Over-optimisation
 
 A reward model is a proxy: it was trained on some labels, and is right about what they cover. Push a policy along it and its own score
-keeps rising, while what the answers are really worth first rises with it and then falls: Goodhart's law, as Gao, Schulman & Hilton
-measured it (2022, [arXiv:2210.10760](https://arxiv.org/abs/2210.10760)).
+keeps rising, while what the answers are really worth need not: Goodhart's law. Gao, Schulman & Hilton measured that it first rises and
+then falls (2022, [arXiv:2210.10760](https://arxiv.org/abs/2210.10760)). By the laws fitted here it
+{courses}.
 
 Here what answers are really worth, the gold reward, can be computed: whether they state the fact that was asked for. Pairs of a right
 and a wrong answer of the starting model, some labelled the wrong way round, train reward models (`reward-model`); each is then
@@ -171,7 +188,10 @@ this page from the JSON in `benchmarks/results/over_optimisation/`.
 def page() -> str:
     """The whole page."""
     measured = {model: seeds for model in MODELS if (seeds := results(model))}
-    return "\n".join([PREFACE, *(part for model, seeds in measured.items() for part in section(model, seeds))])
+    laws = [law(seeds, place, push) for seeds in measured.values() for place in range(len(seeds[0]["proxies"])) for push in PUSHES]
+    return "\n".join(
+        [PREFACE.format(courses=courses(laws)), *(part for model, seeds in measured.items() for part in section(model, seeds))]
+    )
 
 
 if __name__ == "__main__":

@@ -111,9 +111,11 @@ def test_dynamic_sampling_leaves_fewer_tied_groups(tmp_path):
 
 
 def test_masked_truncated_completions_move_nothing(tmp_path):
-    _, lines = trained(tmp_path, "masked", steps=1, max_new_tokens=1, mask_truncated=True, reward="random")
-    assert lines[0]["truncated"] > 0
-    assert lines[0]["loss"] == 0 or lines[0]["truncated"] < 1
+    cut_off = {"steps": 1, "max_new_tokens": 1, "reward": "random"}
+    _, masked = trained(tmp_path, "masked", mask_truncated=True, **cut_off)
+    _, counted = trained(tmp_path, "counted", **cut_off)
+    assert masked[0]["truncated"] == counted[0]["truncated"] == 1
+    assert masked[0]["gradient_norm"] == 0 < counted[0]["gradient_norm"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from families import tiny_random
 
 from rlhub.core.errors import UserError
-from rlhub.language import logprobs
+from rlhub.language import hidden, logprobs
 from rlhub.language.logprobs import Unembedding, chosen_logprobs
 from rlhub.language.rows import Group
 
@@ -68,3 +68,18 @@ def test_a_row_longer_than_the_model_was_made_for_is_refused(family, apart):
     with pytest.raises(UserError, match=f"a prompt of {room - 2} tokens and an answer of 3 don't fit the model's {room} positions"):
         judge([group])
     assert judge([Group(prompt=group.prompt, completions=group.completions[:1])]).mask.sum() == 2
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_the_state_after_an_answer_that_fills_the_room_is_read_too(family, shared, monkeypatch):
+    monkeypatch.setattr(hidden, "follows_layouts", lambda model: shared)
+    model = tiny_random(family)
+    room = model.config.max_position_embeddings
+    prompt, completions = [5] * (room - 2), [[6], [6, 7], []]
+    found = hidden.states(model, [Group(prompt=prompt, completions=completions)])
+    for row, completion in zip(found, completions, strict=True):
+        whole = model.base_model(input_ids=torch.tensor([prompt + completion])).last_hidden_state[0, room - 3 :]
+        torch.testing.assert_close(row[: len(completion) + 1], whole, atol=1e-4, rtol=1e-3)
+    with pytest.raises(UserError, match=f"a prompt of {room - 2} tokens and an answer of 3 don't fit the model's {room} positions"):
+        hidden.states(model, [Group(prompt=prompt, completions=[[6, 7, 8]])])

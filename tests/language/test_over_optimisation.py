@@ -89,10 +89,21 @@ def test_a_law_is_found_again_with_its_peak(push):
         assert distances[rewards.argmax()].item() == pytest.approx(law.peak, abs=0.01)
 
 
-def test_peaks_of_laws_that_only_rise_or_only_fall():
-    assert Law(push="best-of-n", alpha=1.0, beta=-0.1).peak == math.inf
-    assert Law(push="best-of-n", alpha=-1.0, beta=0.1).peak == 0
-    assert Law(push="best-of-n", alpha=-1.0, beta=0.0).peak == 0
-    assert Law(push="rl", alpha=1.0, beta=0.0).peak == math.inf
+@pytest.mark.parametrize("push", ["best-of-n", "rl"])
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("beta", [-0.1, 0.0, 0.1])
+def test_a_peak_lies_where_the_law_begins_to_fall(push, alpha, beta):
+    law = Law(push=push, alpha=alpha, beta=beta)
+    falls = law(torch.logspace(-8, 8, 16_001, dtype=torch.float64)).diff() < 0
+    reached = torch.logspace(-8, 8, 16_001, dtype=torch.float64)[:-1][falls]
+    assert min(reached.tolist(), default=math.inf) == pytest.approx(law.peak, rel=0.01, abs=1e-7)
+
+
+def test_a_peak_beyond_all_numbers_is_none_and_one_below_them_is_the_start():
+    assert Law(push="rl", alpha=1.0, beta=1e-3).peak == math.inf
+    assert Law(push="rl", alpha=-1.0, beta=1e-3).peak == 0
+
+
+def test_one_distance_makes_no_law():
     with pytest.raises(ValueError, match="two distances"):
         Law.fit("rl", torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,8 +15,9 @@ from rlhub.core.run import Run
 from rlhub.core.training import execute
 from rlhub.language.advantages import token_rewards, whitened
 from rlhub.language.ppo_rlhf import PPORLHF, Steering, with_imitation
+from rlhub.language.reward_model import RewardModel
 from rlhub.language.rows import Group, completion_mask
-from rlhub.language.scorer import head_of, read_head
+from rlhub.language.scorer import head_of, load_scorer, read_head
 from rlhub.language.task import load_task
 from rlhub.language.update import Batch, load_reference, score_all
 
@@ -144,6 +146,24 @@ def test_the_same_seed_ends_with_the_same_bits_also_with_imitation(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(one.model().parameters(), other.model().parameters(), strict=True))
 
 
+def test_the_log_shows_the_coefficient_beside_the_divergence_that_it_weighed(tmp_path):
+    system = PPORLHF(**SMALL | {"prompts": 4}, steps=2, epochs=1, minibatches=1, kl=0.1, kl_target=1.0, kl_horizon=100)
+    first, second = rlhub.train(system, seed=0, runs=tmp_path).metrics()
+    assert first["kl_coefficient"] == 0.1
+    steered = Steering(0.1, target=1.0, horizon=100)
+    steered.observe(first["kl"], answers=4)
+    assert second["kl_coefficient"] == steered.coefficient != 0.1
+
+
+@pytest.mark.parametrize("value_model", ["separate", "shared"])
+def test_imitation_without_weight_is_no_imitation(tmp_path, value_model):
+    system = PPORLHF(**SMALL | {"prompts": 4}, steps=2, epochs=1, minibatches=1, value_model=value_model)
+    without = replace(system, pretraining="facts:currencies", pretraining_weight=0.0)
+    clocks = {"time": 0, "tokens_per_second": 0}
+    one, other = (rlhub.train(each, seed=0, runs=tmp_path / name).metrics() for each, name in ((system, "a"), (without, "b")))
+    assert [line | clocks for line in one] == [line | clocks for line in other]
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     system = PPORLHF(**SMALL, steps=4, epochs=1, minibatches=2, kl_target=1.0)
     whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole", checkpoint_every=2)
@@ -181,14 +201,17 @@ def test_it_begins_its_value_model_from_the_reward_model(tmp_path):
     path = tmp_path / "pairs.jsonl"
     row = {"prompt": "The capital of France is the city of", "chosen": " Paris", "rejected": " Rome"}
     path.write_text(json.dumps(row) + "\n")
-    from rlhub.language.reward_model import RewardModel
-
     judge = rlhub.train(
         RewardModel(model="tiny", task=str(path), steps=2, batch=1, samples=4, max_new_tokens=2), runs=tmp_path, name="judge"
     )
     system = PPORLHF(**{**SMALL, "prompts": 4}, steps=1, epochs=1, minibatches=1, reward_model=str(judge.folder))
-    line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
-    assert math.isfinite(line["reward"])
+    run = rlhub.train(system, seed=0, runs=tmp_path)
+    assert math.isfinite(run.metrics()[-1]["reward"])
+    begun, trained = system.critic(run), load_scorer(str(judge.folder), fresh=False)
+    weights, expected = begun.bare.state_dict(), trained.bare.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights.items())
+    assert (begun.gain, begun.bias) == (trained.gain, trained.bias) != (1.0, 0.0)
 
 
 def test_a_value_model_begins_on_the_scale_of_the_rewards():

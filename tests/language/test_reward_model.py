@@ -209,6 +209,29 @@ def test_on_the_answers_that_set_its_scale_rewards_have_mean_0_and_deviation_1_a
     assert found.std().item() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(("scale", "deviation"), [("samples", 1.0), ("answers", None)])
+def test_a_reward_model_that_is_trained_on_gets_its_scale_anew(run, ranked_file, tmp_path, scale, deviation):
+    fields = {"model": str(run.folder), "task": str(ranked_file), "steps": 1, "batch": 5, "learning_rate": 0.0, "precision": "fp32"}
+    again = rlhub.train(RewardModel(**fields, scale=scale, samples=16, max_new_tokens=2), seed=0, runs=tmp_path)
+    examples = load_task(str(ranked_file)).sample(16, step=1, seed=0)
+    texts = [example.answer for example in examples]
+    ended = None
+    if scale == "samples":
+        policy = load_policy(str(run.folder), learning_rate=0.0, precision="fp32")
+        drawn = generate(policy, examples, max_new_tokens=2, generator=again.generator("reference samples"))
+        texts, ended = [texts[0] for texts in drawn.texts], drawn.ended[:, 0].tolist()
+    judge = ModelReward(str(again.folder))
+    found = torch.tensor(judge([example.prompt for example in examples], texts, ended=ended))
+    assert found.mean().item() == pytest.approx(0, abs=0.1)
+    assert deviation is None or found.std().item() == pytest.approx(deviation, abs=0.1)
+
+
+def test_without_a_scale_of_its_own_a_reward_model_that_is_trained_on_keeps_the_one_it_had(run, ranked_file, tmp_path):
+    fields = {"model": str(run.folder), "task": str(ranked_file), "steps": 1, "batch": 5, "scale": "none", "precision": "fp32"}
+    before, after = (load_scorer(str(each.folder), fresh=False) for each in (run, rlhub.train(RewardModel(**fields), runs=tmp_path)))
+    assert (after.gain, after.bias) == (before.gain, before.bias) != (1.0, 0.0)
+
+
 def test_answers_for_the_scale_are_missed_before_anything_is_trained(tmp_path):
     (tmp_path / "pairs.jsonl").write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
     with pytest.raises(UserError, match="has no answer"):
@@ -221,6 +244,13 @@ def test_a_policy_is_trained_by_it(run, tmp_path):
     line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
     assert math.isfinite(line["reward"])
     assert line["reward_std"] > 0
+
+
+def test_a_policy_is_trained_by_it_on_its_own_rows(run, ranked_file, tmp_path):
+    system = GRPO(model="tiny", task=str(ranked_file), reward=f"reward-model:{run.folder}", steps=1, prompts=2, group=4, max_new_tokens=3)
+    line = rlhub.train(system, seed=0, runs=tmp_path).metrics()[-1]
+    assert line["reward_std"] > 0
+    assert 0 <= line["exact_match"] <= 1
 
 
 def test_the_same_seed_gives_the_same_judge(ranked_file, tmp_path):
@@ -236,10 +266,57 @@ def test_a_language_model_is_no_judge():
 
 
 @pytest.mark.parametrize(
-    "row", [{"completions": ["a", "b"], "scores": [1]}, {"completions": ["a"], "scores": [1]}, {"completions": ["a", 3], "scores": [1, 2]}]
+    "row",
+    [
+        {"completions": ["a", "b"], "scores": [1]},
+        {"completions": ["a"], "scores": [1]},
+        {"completions": ["a", 3], "scores": [1, 2]},
+        {"completions": ["a", "b"], "scores": [1, math.nan]},
+        {"completions": ["a", "b"], "scores": [1, math.inf]},
+        {"completions": ["a", "b"], "scores": [1e300, 2e300]},
+        {"completions": ["a", "b"], "scores": [1, 10**400]},
+    ],
 )
 def test_answers_that_cant_be_ranked_are_named(tmp_path, row):
     path = tmp_path / "bad.jsonl"
     path.write_text(json.dumps({"prompt": "w5", **row}) + "\n")
-    with pytest.raises(UserError, match="can't be ranked"):
+    with pytest.raises(UserError, match=r"can't be ranked \(prompt 'w5'\)"):
         rlhub.train(RewardModel(model="tiny", task=str(path), steps=1, batch=1), runs=tmp_path)
+
+
+GOOD = {"prompt": "The capital of France is the city of", "answer": " Paris", "completions": [" Paris", " Rome"], "scores": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "scale", "said"),
+    [
+        ("train", {"scores": [1]}, "none", "can't be ranked"),
+        ("test", {"scores": [1]}, "none", "can't be ranked"),
+        ("train", {"completions": [" Paris", " Rome" * 2000]}, "none", "don't fit the model"),
+        ("test", {"completions": [" Paris", " Rome" * 2000]}, "none", "don't fit the model"),
+        ("train", {"probability": 2}, "none", "probability is 2"),
+        ("train", {"answer": None}, "answers", "has no answer"),
+        ("train", {"answer": " Rome" * 2000}, "answers", "don't fit the model"),
+        ("train", {"prompt": "The city of" * 200}, "samples", "don't fit the model"),
+    ],
+)
+def test_a_bad_row_is_named_before_anything_is_trained(tmp_path, where, change, scale, said):
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(json.dumps(GOOD) + "\n")
+    bad.write_text("".join(json.dumps(each) + "\n" for each in (GOOD, GOOD, GOOD | change)))
+    task = f"{bad}?test={good}" if where == "train" else f"{good}?test={bad}"
+    system = RewardModel(model="tiny", task=task, steps=3, batch=1, samples=3, scale=scale, precision="fp32")
+    with pytest.raises(UserError, match=said):
+        rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_bad_row_that_is_never_come_to_stops_nothing(tmp_path):
+    task = load_task("facts:capitals")
+    rows = [{"prompt": example.prompt, "completions": [" Paris", " Rome"], "scores": [1, 0]} for example in task.examples("train")[:9]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    used = {str(example.prompt) for example in load_task(str(path)).sample(2, step=1, seed=0)}
+    path.write_text("".join(json.dumps(row if row["prompt"] in used else row | {"scores": [1]}) + "\n" for row in rows))
+    system = RewardModel(model="tiny", task=str(path), steps=1, batch=2, scale="none", precision="fp32")
+    assert rlhub.train(system, seed=0, runs=tmp_path).status == "finished"

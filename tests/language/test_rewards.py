@@ -81,6 +81,19 @@ def test_a_reward_without_catch_all_gets_only_the_columns_it_names():
     assert call_reward(length, ["p", "q"], ["ab", "c"], weight=[1, 2], answer=["x", "y"], completion_ids=[[1], [2]]) == [2.0, 2.0]
 
 
+def test_columns_of_any_name_leave_the_function_its_prompts_and_completions():
+    seen = []
+
+    def looks(prompts, completions, **columns):
+        seen.append((prompts, completions, columns))
+        return [1.0]
+
+    columns = {name: ["a column's"] for name in ("reward", "rewards", "prompts", "completions", "name", "arguments")}
+    assert call_reward(looks, ["p"], ["a"], **columns) == [1.0]
+    others = {name: value for name, value in columns.items() if name not in ("prompts", "completions")}
+    assert seen == [(["p"], ["a"], others)]
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [

@@ -68,6 +68,18 @@ def test_chat_facts_ask_in_messages_and_rewards_see_messages():
     assert not example.answer.startswith(" ")
 
 
+@pytest.mark.parametrize("reward", ["task", "right"])
+def test_rows_may_have_columns_of_the_names_that_rewards_are_called_with(tmp_path, reward):
+    row = {"prompt": "a", "answer": "b", "prompts": ["x"], "completions": ["y", "z"], "rewards": 1, "reward": 2, "scores": [1, 0]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    task = load_task(str(tmp_path / "rows.jsonl"), reward=reward)
+    examples = task.examples("train")
+    columns = columns_of(examples, repeat=2)
+    assert task.score(["a"] * 2, ["b", "y"], **columns) == [1.0, 0.0]
+    assert all(values == [1.0, 0.0] for values in task.measure(["a"] * 2, ["b", "y"], **columns).values())
+    assert task.right(examples, ["b"]) == [True]
+
+
 def test_rewards_are_summed_by_weight_and_none_does_not_count():
     def sometimes(completions, **_):
         return [None if text == "b" else 4.0 for text in completions]

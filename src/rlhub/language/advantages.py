@@ -115,7 +115,8 @@ def tied(rewards: Float[Tensor, "prompts group"], counted: Bool[Tensor, "prompts
 def whitened(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"], *, centre: bool = True) -> Float[Tensor, "*shape"]:
     """Values with standard deviation 1 over the mask, and mean 0 unless that is kept; 0 off the mask.
 
-    The variance is the population's, over the whole step (Ziegler et al. 2019, arXiv:1909.08593, and its code lm-human-preferences).
+    The variance is the population's (Ziegler et al. 2019, arXiv:1909.08593), over whatever is given: here a whole step. Their code,
+    lm-human-preferences, whitens within its loss, once a minibatch.
 
     Args:
         x: values.

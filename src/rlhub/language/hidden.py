@@ -92,6 +92,10 @@ def check_room(model: PreTrainedModel, groups: Sequence[Group]) -> None:
 def together(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Row]:
     """The states that predict the completions' tokens, all groups in one row; and that row."""
     check_room(model, groups)
+    return _together(model, groups)
+
+
+def _together(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Row]:
     row = pack(groups, model.device)
     with layouts(model):
         hidden = model.base_model(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0].squeeze(0)
@@ -101,16 +105,27 @@ def together(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Ten
 def apart(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Laid]:
     """The same states with each completion in a row of its own: for models whose layers cannot follow a layout."""
     check_room(model, groups)
+    return _apart(model, groups)
+
+
+def _apart(model: PreTrainedModel, groups: Sequence[Group]) -> tuple[Float[Tensor, "targets width"], Laid]:
     laid = lay(groups, model.device)
-    hidden = model.base_model(input_ids=laid.ids, attention_mask=laid.mask, position_ids=laid.positions, use_cache=False)[0]
+    # Nothing is read after the longest sequence's last token, so that its column, for which there may be no position, is not fed.
+    ids, mask, positions = (x[:, : max(x.shape[1] - 1, 1)] for x in (laid.ids, laid.mask, laid.positions))
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)[0]
     return hidden[laid.rows, laid.columns], laid
 
 
 def states(model: PreTrainedModel, groups: Sequence[Group]) -> Float[Tensor, "completions tokens_and_one width"]:
-    """All n + 1 states of each completion, 0 beyond."""
-    # A last token is never fed, so one more, whichever it is, shows the state after the last real one.
+    """All n + 1 states of each completion, 0 beyond.
+
+    Raises:
+        UserError: a prompt with a completion doesn't fit.
+    """
+    check_room(model, groups)
+    # A last token is never fed, so one more, whichever it is, shows the state after the last real one. It needs no room of its own.
     longer = [Group(prompt=group.prompt, completions=[[*completion, 0] for completion in group.completions]) for group in groups]
-    hidden, placed = together(model, longer) if follows_layouts(model) else apart(model, longer)
+    hidden, placed = _together(model, longer) if follows_layouts(model) else _apart(model, longer)
     lengths = placed.lengths
     places = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
     return hidden.new_zeros(*places.shape, hidden.shape[-1]).masked_scatter(places[..., None], hidden)

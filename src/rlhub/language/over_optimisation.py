@@ -106,10 +106,17 @@ class Law:
 
     @property
     def peak(self) -> float:
-        """The distance from which on the gold reward falls; infinite where it never does, 0 where it never rises."""
-        if self.beta <= 0:
-            return math.inf if self.alpha > 0 or self.beta < 0 else 0.0
-        return max(self.alpha / (2 * self.beta), 0.0) if self.push == "best-of-n" else math.exp(self.alpha / self.beta - 1)
+        """The distance from which on the gold reward falls; infinite where it never does, 0 where it falls from the start."""
+        if self.beta == 0 or (self.beta < 0 and self.push == "best-of-n"):
+            return math.inf if self.alpha >= 0 else 0.0
+        if self.beta < 0:
+            return 0.0  # the slope alpha - beta (1 + log d) is without bound below as d comes to 0
+        if self.push == "best-of-n":
+            return max(self.alpha / (2 * self.beta), 0.0)
+        try:
+            return math.exp(self.alpha / self.beta - 1)
+        except OverflowError:
+            return math.inf
 
     @staticmethod
     def _used_up(push: Push, distances: Float[Tensor, " points"]) -> Float[Tensor, " points"]:

@@ -57,7 +57,7 @@ class PPORLHF(Sampling):
         value_weight: what the values' loss counts in that one loss.
         value_learning_rate: AdamW's step size for a separate value model; by default the policy's.
         pretraining: a task with answers, whose imitation is mixed into each update (PPO-ptx); none by default.
-        pretraining_weight: its loss's coefficient (gamma of PPO-ptx).
+        pretraining_weight: its loss's coefficient (gamma of PPO-ptx); at 0 nothing is imitated.
     """
 
     reward_model: str = ""
@@ -109,8 +109,8 @@ class PPORLHF(Sampling):
             batch, divergence = self.batch(policy, reference, critic, rollout, scores, kl=steering.coefficient)
             for number, part in enumerate(self.shares(batch, run, step)):
                 metrics = self.update(policy, critic, part, step, shown=self.shown(policy, pretraining, run, step, number))
-            steering.observe(divergence, answers=self.prompts * self.group)
             told = {"kl": divergence, "kl_coefficient": steering.coefficient, **pace(int(rollout.mask.sum()), started)}
+            steering.observe(divergence, answers=self.prompts * self.group)
             run.log(step, **metrics, **measures, **describe(rollout, scores), **told)
 
     def critic(self, run: Run) -> Scorer:
@@ -188,8 +188,8 @@ class PPORLHF(Sampling):
         return critic.scaled(critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0])
 
     def shown(self, policy: Policy, pretraining: Task | None, run: Run, step: int, number: int) -> list[Group]:
-        """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx."""
-        if pretraining is None:
+        """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx or at weight 0."""
+        if pretraining is None or self.pretraining_weight == 0:
             return []
         count = -(-self.prompts * self.group // self.minibatches)
         updates = self.epochs * self.minibatches

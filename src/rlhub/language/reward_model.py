@@ -1,13 +1,14 @@
 """Reward models (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155, Sec. 3.5): a language model learns to score answers as people do.
 
 All answers to a prompt are one batch element: each is computed once, with their prompt shared, for all the pairs it is in. At the end
-scores are brought to a scale of their own, mean 0 and standard deviation 1 over answers that the starting model gives (Stiennon et al.
-2020, arXiv:2009.01325), so that a KL coefficient means the same whatever the reward model.
+scores are brought to a scale of their own, mean 0 and standard deviation 1 over answers that the starting model gives (Ziegler et al.
+2019, arXiv:1909.08593), so that a KL coefficient means the same whatever the reward model.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
+from rlhub.language.hidden import check_room
 from rlhub.language.model import encode, encode_completion, load_policy
 from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.reward_losses import Ties, calibration, ranking_loss, rightly_ordered
@@ -29,6 +31,8 @@ from rlhub.language.task import Example, Task, load_task, require_answer
 from rlhub.language.update import MICRO_TOKENS, Terms
 
 Scale = Literal["samples", "answers", "none"]
+LARGEST = torch.finfo(torch.float32).max
+"""Beyond it, scores are infinite as tensors, and two of them can't be told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,8 @@ class RewardModel(FineTuning):
         margin: how far apart two answers' rewards should lie for each unit between their scores.
         centring: weight of the square of a pair's summed rewards, which keeps rewards near 0.
         scale: what rewards are measured against at the end: samples (mean 0, standard deviation 1 over answers that the starting model
-            gives), answers (mean 0 over the task's right answers, as InstructGPT does), or none.
+            gives), answers (mean 0 over the task's right answers, as InstructGPT does), or none: a model that is a reward model already
+            keeps its scale, and with any other what the head says is the reward.
         samples: how many answers that takes.
         max_new_tokens: longest of them, in tokens.
     """
@@ -66,7 +71,8 @@ class RewardModel(FineTuning):
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
         if self.scale == "answers":
-            require_answer(task.split("train")[0])
+            for example in self.scale_examples(run, task):
+                require_answer(example)
         scorer = load_scorer(
             self.model,
             fresh=True,
@@ -76,6 +82,8 @@ class RewardModel(FineTuning):
             precision=self.precision,
             seed=run.seed,
         )
+        self.check_rows(run, scorer, task)
+        references = self.references(run, scorer, task)
 
         for step in run.resume(self.steps, scorer=scorer):
             started = time.perf_counter()
@@ -88,7 +96,7 @@ class RewardModel(FineTuning):
             metrics = self.change(scorer, groups, self.objective, step=step, normaliser=float(normaliser), columns=columns, read=read_head)
             if step == self.steps:
                 metrics |= self.tested(scorer, task)
-                self.set_scale(run, scorer, task)
+                self.set_scale(scorer, references)
             tokens = sum(len(completion) for group in groups for completion in group.completions)
             judged = max(metrics.pop("judged"), 1.0)
             run.log(step, **metrics | {"accuracy": metrics["accuracy"] / judged}, **pace(tokens, started))
@@ -129,11 +137,31 @@ class RewardModel(FineTuning):
         margins = torch.cat(margins_on(scorer, task, task.examples("test"), micro_tokens=self.micro_tokens))
         return {"test_accuracy": float(rightly_ordered(margins).mean()), "test_calibration_error": calibration(margins)[1]}
 
-    def set_scale(self, run: Run, scorer: Scorer, task: Task) -> None:
-        """Give rewards their scale."""
+    def check_rows(self, run: Run, scorer: Scorer, task: Task) -> None:
+        """Refuse rows that the training would come to, or its test, before it begins.
+
+        Raises:
+            UserError: a row's answers can't be ranked, or don't fit the model.
+        """
+        count = min(self.steps * self.batch, len(task.split("train")))
+        shown = task.sample(count, step=1, seed=run.seed)
+        sureness(task, shown)
+        for example in chain(shown, task.splits.get("test", [])):
+            check_room(scorer.bare, ranked(scorer, task, [example], step=0)[0])
+
+    def scale_examples(self, run: Run, task: Task) -> list[Example]:
+        """Whose answers the scale is measured on."""
+        return task.sample(self.samples, step=1, seed=run.seed)
+
+    def references(self, run: Run, scorer: Scorer, task: Task) -> list[Group]:
+        """The answers that the scale is measured on; none where none is asked for.
+
+        Raises:
+            UserError: one of them doesn't fit the model.
+        """
         if self.scale == "none":
-            return
-        examples = task.sample(self.samples, step=1, seed=run.seed)
+            return []
+        examples = self.scale_examples(run, task)
         prompts = [example.prompt for example in examples]
         if self.scale == "samples":
             starting = load_policy(self.model, learning_rate=0.0, precision=self.precision)
@@ -141,7 +169,15 @@ class RewardModel(FineTuning):
             groups = as_scored(scorer, prompts, [texts[0] for texts in drawn.texts], drawn.ended.flatten().tolist())
         else:
             groups = as_scored(scorer, prompts, [require_answer(example) for example in examples])
-        scores = scores_of(scorer, groups, micro_tokens=self.micro_tokens)
+        check_room(scorer.bare, groups)
+        return groups
+
+    def set_scale(self, scorer: Scorer, references: Sequence[Group]) -> None:
+        """Give rewards their scale, from the answers that it is measured on."""
+        if not references:
+            return
+        scorer.gain, scorer.bias = 1.0, 0.0  # one that began as a reward model brings its scale along
+        scores = scores_of(scorer, references, micro_tokens=self.micro_tokens)
         scorer.gain = 1 / max(float(scores.std()), 1e-6) if self.scale == "samples" else 1.0
         scorer.bias = -scorer.gain * float(scores.mean())
 
@@ -163,11 +199,11 @@ def ranked(scorer: Scorer, task: Task, examples: Sequence[Example], *, step: int
             and isinstance(given, list)
             and len(answers) == len(given) > 1
             and all(isinstance(answer, str) for answer in answers)
-            and all(isinstance(score, int | float) and not isinstance(score, bool) for score in given)
+            and all(isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= LARGEST for score in given)
         ):
             raise UserError(
                 f"the task {task.name} has a row whose answers can't be ranked (prompt {str(example.prompt)[:60]!r}): "
-                "give two or more texts in completions and as many numbers in scores, or chosen and rejected"
+                "give two or more texts in completions and as many finite numbers in scores, or chosen and rejected"
             )
         groups.append(
             Group(

@@ -114,14 +114,15 @@ def load_reward(spec: str) -> Reward:
     return function_in_file(spec, "reward")
 
 
-def call_reward(reward: Reward, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+def call_reward(reward: Reward, prompts: Sequence[Text], completions: Sequence[Text], /, **columns: Any) -> list[float | None]:
     """Call a reward function, wait for it if it is asynchronous, and check what it gives.
 
     Args:
         reward: the function; one without `**` gets only the columns that it names.
         prompts: one a completion.
         completions: what the model wrote.
-        columns: lists with one value a completion; `step` and `seed` are single numbers.
+        columns: lists with one value a completion; `step` and `seed` are single numbers. Of those that are called prompts or completions
+            the function sees nothing.
 
     Returns:
         One finite number, or None, a completion.
@@ -130,7 +131,7 @@ def call_reward(reward: Reward, prompts: Sequence[Text], completions: Sequence[T
         UserError: it asks for a column that is not there, raises, or gives something else.
     """
     name = getattr(reward, "__name__", type(reward).__name__)
-    arguments = wanted_arguments(name, reward, {"prompts": list(prompts), "completions": list(completions), **columns})
+    arguments = wanted_arguments(name, reward, {**columns, "prompts": list(prompts), "completions": list(completions)})
     try:
         given = reward(**arguments)
         if inspect.isawaitable(given):

@@ -88,7 +88,7 @@ class Task:
             position += len(taken)
         return chosen
 
-    def score(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> list[float | None]:
+    def score(self, prompts: Sequence[Text], completions: Sequence[str], /, **columns: Any) -> list[float | None]:
         """The weighted sum of the task's rewards for each completion.
 
         Args:
@@ -126,7 +126,7 @@ class Task:
         spoken = as_messages(prompts, completions)
         return [bool(value) for value in full_credit([reward for reward, _ in self.rewards], prompts, spoken, **columns)]
 
-    def measure(self, prompts: Sequence[Text], completions: Sequence[str], **columns: Any) -> dict[str, list[float | None]]:
+    def measure(self, prompts: Sequence[Text], completions: Sequence[str], /, **columns: Any) -> dict[str, list[float | None]]:
         """Each measure's value for each completion (arguments as for `score`)."""
         spoken = as_messages(prompts, completions)
         return {name: call_reward(measure, prompts, spoken, **columns) for name, measure in self.measures.items()}
@@ -274,7 +274,7 @@ def with_rewards(task: Task, specs: Sequence[str]) -> Task:
     return Task(name=task.name, splits=task.splits, rewards=rewards, measures=measures, seed=task.seed)
 
 
-def full_credit(rewards: Sequence[Reward], prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+def full_credit(rewards: Sequence[Reward], prompts: Sequence[Text], completions: Sequence[Text], /, **columns: Any) -> list[float | None]:
     """1 for each completion for which each of these rewards that applies is full, that is at least 1, else 0; None where none applies.
 
     Part of the credit for a part of the answer misleads a comparison within a group: where all are wrong, whoever earned a crumb stands as
