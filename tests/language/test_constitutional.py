@@ -1,6 +1,7 @@
 """Constitutional AI: its file, what is asked of the judge, and all stages on a tiny model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import principled
+from rlhub.language import principled, revisions
 from rlhub.language.ai_preferences import Compare, Trust, trust_in
 from rlhub.language.constitution import KINDS, Principle, comparing, criticising, load_constitution, revising
 from rlhub.language.constitutional import Constitutional
@@ -102,6 +103,32 @@ def test_each_answer_is_criticised_and_revised_in_turns(short, scripted, tmp_pat
     assert [row["turn"] for row in rows] == [1, 2] * 4
     assert all((row["critique"], row["answer"].strip(), row["principle"]) == ("S3", "M5", "brief") for row in rows)
     assert run.metrics()[-1]["rows"] == 8
+
+
+def test_what_a_judge_did_not_revise_is_not_imitated(short, scripted, tmp_path, monkeypatch):
+    asked = []
+
+    def silent_at_first(self, conversations, **_):
+        asked.append(conversations)
+        return ["" if len(asked) == 2 and place % 2 == 0 else f"text {len(asked)}" for place, _ in enumerate(conversations)]
+
+    monkeypatch.setattr(Scripted, "write", silent_at_first)
+    run = rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, revisions=2, max_new_tokens=3), seed=0, runs=tmp_path)
+    rows = [json.loads(line) for line in (run.folder / "revisions.jsonl").read_text().splitlines()]
+    assert [(row["turn"], row["answer"].strip()) for row in rows] == [(2, "text 4"), (1, "text 2"), (2, "text 4")] * 2
+    first, _, again, _ = ([conversation[1]["content"] for conversation in conversations] for conversations in asked)
+    assert again == [first[0], "text 2", first[2], "text 2"]
+    assert run.metrics()[-1]["revised"] == 1
+
+
+@pytest.mark.parametrize("kind", ["harmful", "helpful"])
+def test_empty_texts_are_not_imitated(short, scripted, tmp_path, monkeypatch, kind):
+    Path(short).write_text(SHORT.replace("harmful =", f"{kind} ="))
+    monkeypatch.setattr(Scripted, "write", lambda self, conversations, **_: [" " for _ in conversations])
+    drawn = revisions.generate
+    monkeypatch.setattr(revisions, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=[[" "]] * 4))
+    with pytest.raises(UserError, match="nothing to imitate"):
+        rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=3), seed=0, runs=tmp_path)
 
 
 def test_what_is_asked_helpfully_is_answered_and_not_criticised(short, scripted, tmp_path):
