@@ -11,7 +11,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import principled, revisions
+from rlhub.language import ai_preferences, principled, revisions
 from rlhub.language.ai_preferences import Compare, Trust, trust_in
 from rlhub.language.constitution import KINDS, Principle, comparing, criticising, load_constitution, revising
 from rlhub.language.constitutional import Constitutional
@@ -145,9 +145,22 @@ def test_a_liking_for_the_first_answer_cancels_out(short, scripted, tmp_path):
     rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
     assert rows
     for row in rows:
-        assert len(row["chosen"]) > len(row["rejected"])
+        assert len(row["chosen"].strip()) > len(row["rejected"].strip())
         assert row["probability"] == pytest.approx(0.6)
     assert run.metrics()[-1]["first_preferred"] > 0.5
+
+
+def test_answers_are_kept_as_they_were_drawn_and_shown_without_the_space_before_them(short, scripted, tmp_path, monkeypatch):
+    shown, drawn = [], ai_preferences.generate
+    texts = [[" longer", " short"]] * 4
+    monkeypatch.setattr(ai_preferences, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=texts))
+    choose = Scripted.choose
+    monkeypatch.setattr(Scripted, "choose", lambda self, asked, **options: shown.extend(asked) or choose(self, asked, **options))
+    system = Compare(model="tiny", constitution=short, prompts="facts:capitals", steps=1, batch=4, max_new_tokens=3)
+    run = rlhub.train(system, seed=0, runs=tmp_path)
+    rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
+    assert [(row["chosen"], row["rejected"]) for row in rows] == [(" longer", " short")] * 4
+    assert all("Answer (A): longer" in asked[-1]["content"] or "Answer (A): short" in asked[-1]["content"] for asked in shown)
 
 
 def test_preferences_near_a_half_can_be_left_out(short, scripted, tmp_path):

@@ -66,6 +66,7 @@ class Compare(Principled):
                 generator=run.generator("answers", step),
             )
             by = [principles.drawn(run.seed, step, place) for place in range(len(examples))]
+            # What is kept is what was drawn: to a prompt that is text the space before an answer belongs to its tokens.
             lines = [
                 (messages_of(example.prompt), one.strip(), other.strip(), law)
                 for example, (one, other), law in zip(examples, drawn.texts, by, strict=True)
@@ -80,8 +81,8 @@ class Compare(Principled):
                     "probability": max(chance, 1 - chance),
                     "principle": law.name,
                 }
-                for example, (_, one, other, law), chance in zip(examples, lines, chances, strict=True)
-                if one != other and abs(chance - 0.5) > self.least
+                for example, (one, other), law, chance in zip(examples, drawn.texts, by, chances, strict=True)
+                if one.strip() != other.strip() and abs(chance - 0.5) > self.least
             ]
             made.add(rows)
             if step == self.steps and not made.rows:
