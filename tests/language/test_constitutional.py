@@ -211,6 +211,28 @@ def test_what_a_judge_says_is_scaled_by_what_it_said_of_known_pairs(short, scrip
     assert lines[0]["held_calibration_error"] < lines[0]["judge_calibration_error"]
 
 
+def test_no_known_pair_is_asked_about_twice(short, scripted, tmp_path, monkeypatch):
+    known, asked = tmp_path / "known.jsonl", []
+    pairs = [("longer", "short"), ("very long", "long"), ("ab", "a")]
+    known.write_text("".join(json.dumps({"prompt": "Which?", "chosen": one, "rejected": other}) + "\n" for one, other in pairs))
+    choose = Scripted.choose
+    monkeypatch.setattr(Scripted, "choose", lambda self, lines, **options: asked.append(lines) or choose(self, lines, **options))
+    system = Compare(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=6, known=str(known))
+    run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    assert [len(lines) for lines in asked] == [3, 3, 4, 4]
+    assert 1 / (1 + (0.4 / 0.6) ** (1 / run.metrics()[0]["judge_temperature"])) == pytest.approx(4 / 5, abs=1e-6)
+
+
+@pytest.mark.parametrize(("row", "words"), [(None, "can't read the task file"), ({"prompt": "Which?"}, "has no answer")])
+def test_known_pairs_that_cannot_be_read_are_told_before_anything_is_made(short, scripted, tmp_path, row, words):
+    known = tmp_path / "known.jsonl"
+    if row:
+        known.write_text(json.dumps(row))
+    with pytest.raises(UserError, match=words):
+        rlhub.train(replace(small(short), known=str(known)), seed=0, runs=tmp_path / "runs", name="run")
+    assert not (tmp_path / "runs" / "run" / "stages").exists()
+
+
 def small(short, judge=""):
     return Constitutional(
         model="tiny", constitution=short, judge=judge, batches=1, revisions=1, sft_steps=2, reward_steps=2, rl_steps=1, max_new_tokens=4

@@ -17,7 +17,7 @@ from rlhub.language.principled import Principled, mean, messages_of
 from rlhub.language.reward_losses import calibration, rightly_ordered
 from rlhub.language.rollout import generate
 from rlhub.language.stages import Rows
-from rlhub.language.task import load_task
+from rlhub.language.task import Example, load_task
 
 PREFERENCES = "preferences.jsonl"
 
@@ -32,7 +32,7 @@ class Compare(Principled):
 
     Attributes:
         known: a task of pairs whose better answer is known; by default the judge is believed as it speaks.
-        known_pairs: how many of them the judge is asked about.
+        known_pairs: how many of them the judge is asked about, at most; all, where there are fewer.
         temperature: answers are sampled at.
         least: preferences that are no farther from 1/2 than this are left out.
     """
@@ -103,15 +103,30 @@ class Compare(Principled):
         """How far the judge is to be believed, by what it says of pairs that are known."""
         if not self.known:
             return Trust()
-        task = load_task(self.known, seed=run.seed)
-        examples = task.sample(self.known_pairs, step=1, seed=run.seed)
+        examples, chosen, rejected = pairs_that_are_known(self.known, self.known_pairs, seed=run.seed)
         by = [principles.drawn(run.seed, "known", place) for place in range(len(examples))]
         lines = [
             (messages_of(example.prompt), better.strip(), worse.strip(), law)
-            for example, better, worse, law in zip(examples, *task.preference(examples), by, strict=True)
+            for example, better, worse, law in zip(examples, chosen, rejected, by, strict=True)
         ]
         straight, swapped = asked_both_ways(judge, lines)
         return trust_in(torch.tensor([(there + 1 - back) / 2 for there, back in zip(straight, swapped, strict=True)]))
+
+
+def pairs_that_are_known(known: str, most: int, *, seed: int) -> tuple[list[Example], list[str], list[str]]:
+    """Examples of a task of pairs, none of them twice, with the better and the worse answer of each.
+
+    Args:
+        known: the task.
+        most: how many; all, where there are fewer.
+        seed: which.
+
+    Raises:
+        UserError: the task can't be read, or an example has no pair.
+    """
+    task = load_task(known, seed=seed)
+    examples = task.sample(min(most, len(task.split("train"))), step=1, seed=seed)
+    return examples, *task.preference(examples)
 
 
 Line: TypeAlias = tuple[Messages, str, str, Principle]
@@ -132,7 +147,9 @@ class Trust:
 
     Attributes:
         scale: what the log-odds of its preferences are multiplied by: the inverse of a temperature.
-        told: for the log: its accuracy on known pairs, its calibration error as it speaks and as it is believed, and the temperature.
+        told: for the log: its accuracy on known pairs, its calibration error as it speaks (`judge_calibration_error`) and as it is believed
+            (`held_calibration_error`: on the pairs that the temperature was fitted to, so it flatters where they are few), and the
+            temperature.
     """
 
     scale: float = 1.0
