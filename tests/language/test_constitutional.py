@@ -196,6 +196,29 @@ def test_a_judge_that_knows_nothing_is_told():
         trust_in(torch.tensor([0.6, 0.4, 0.1, 0.1]))
 
 
+@pytest.mark.parametrize("first", [0.5, 0.7])
+def test_a_judge_without_preferences_is_told_so(first):
+    with pytest.raises(UserError, match="prefers neither answer in any of 3 known pairs"):
+        trust_in(torch.tensor([(first + 1 - first) / 2] * 3))
+
+
+@pytest.mark.parametrize(
+    ("said", "agreement"),
+    [
+        ([[0.5] * 4, [0.5] * 4], None),
+        ([[0.5, 0.7, 0.7, 0.7], [0.5, 0.5, 0.4, 0.6]], 0.5),
+        ([[0.5, 0.7, 0.7, 0.7], [0.5, 0.5, 0.6, 0.6]], 0.0),
+        ([[0.7] * 4, [0.3] * 4], 1.0),
+    ],
+)
+def test_only_a_judge_that_prefers_an_answer_can_agree_with_itself(short, scripted, tmp_path, monkeypatch, said, agreement):
+    asked, drawn = iter([[0.6] * 4, [0.4] * 4, *said]), ai_preferences.generate
+    monkeypatch.setattr(ai_preferences, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=[["a", "b"]] * 4))
+    monkeypatch.setattr(Scripted, "choose", lambda self, lines, **options: next(asked))
+    run = rlhub.train(Compare(model="tiny", constitution=short, steps=2, batch=4, max_new_tokens=2), seed=0, runs=tmp_path / "runs")
+    assert run.metrics()[-1].get("agrees_with_itself") == agreement
+
+
 def test_what_a_judge_says_is_scaled_by_what_it_said_of_known_pairs(short, scripted, tmp_path):
     known = tmp_path / "known.jsonl"
     pairs = [("longer", "short"), ("very long", "long"), ("ab", "a"), ("b", "bc")]

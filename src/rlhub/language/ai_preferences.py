@@ -20,6 +20,8 @@ from rlhub.language.stages import Rows
 from rlhub.language.task import Example, load_task
 
 PREFERENCES = "preferences.jsonl"
+UNDECIDED = 1e-6
+"""Log-odds below which a preference is only what rounding leaves of 1/2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +91,14 @@ class Compare(Principled):
                 raise UserError(
                     "the judge prefers neither of any two answers, so there is nothing to learn: ask another judge, or about more prompts"
                 )
-            agree = mean([(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True)])
+            # A judge that finds both answers as good holds no opinion that it could agree with.
+            decided = [(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True) if 0.5 not in (there, back)]
             run.log(
                 step,
                 rows=len(made.rows),
                 first_preferred=mean([*straight, *swapped]),
-                agrees_with_itself=agree,
                 tokens=int(drawn.mask.sum()),
+                **({"agrees_with_itself": mean(decided)} if decided else {}),
                 **(trust.told if step == 1 else {}),
             )
 
@@ -170,14 +173,16 @@ def trust_in(chances: Float[Tensor, " pairs"]) -> Trust:
         chances: that the judge gives to the better answer of each pair.
 
     Raises:
-        UserError: it finds the better answer no more often than a coin.
+        UserError: it prefers none of the answers, or on the whole not the better ones.
     """
     odds, wanted = log_odds(chances), (len(chances) + 1) / (len(chances) + 2)
     accuracy = float(rightly_ordered(odds).mean())
+    if float(odds.abs().max()) < UNDECIDED:
+        raise UserError(f"the judge prefers neither answer in any of {len(chances)} known pairs, asked in both orders: ask another judge")
     if odds.mean() <= 0:
         raise UserError(
-            f"the judge finds the better answer in {accuracy:.0%} of {len(chances)} known pairs, and is the surer the more it errs: "
-            "ask another judge"
+            f"the judge finds the better answer in {accuracy:.0%} of {len(chances)} known pairs, and on the whole it doesn't lean to the "
+            "better ones: ask another judge"
         )
     low, high = 0.0, 100.0 / float(odds.abs().max())
     # The loss is convex in the scale, and its slope grows from below 0.

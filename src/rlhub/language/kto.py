@@ -30,8 +30,8 @@ from rlhub.language.update import Terms, load_reference, reference_logprobs, sco
 class KTO(FineTuning):
     """Kahneman-Tversky optimisation on answers that are marked good or bad.
 
-    A row is one answer: columns `completion` (text, or messages of which the last is the answer) and `label` (true where it is desirable). A
-    task of pairs gives each pair's answers in turns.
+    A row is one answer: columns `completion` (text, or messages of which the last is the answer) and `label` (true where it is desirable).
+    A task of pairs gives each pair's answers in turns.
 
     Attributes:
         batch: answers in one step, at least 2.
