@@ -1,6 +1,7 @@
 """Constitutional AI: its file, what is asked of the judge, and all stages on a tiny model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import principled
+from rlhub.language import ai_preferences, principled, revisions
 from rlhub.language.ai_preferences import Compare, Trust, trust_in
 from rlhub.language.constitution import KINDS, Principle, comparing, criticising, load_constitution, revising
 from rlhub.language.constitutional import Constitutional
@@ -104,6 +105,32 @@ def test_each_answer_is_criticised_and_revised_in_turns(short, scripted, tmp_pat
     assert run.metrics()[-1]["rows"] == 8
 
 
+def test_what_a_judge_did_not_revise_is_not_imitated(short, scripted, tmp_path, monkeypatch):
+    asked = []
+
+    def silent_at_first(self, conversations, **_):
+        asked.append(conversations)
+        return ["" if len(asked) == 2 and place % 2 == 0 else f"text {len(asked)}" for place, _ in enumerate(conversations)]
+
+    monkeypatch.setattr(Scripted, "write", silent_at_first)
+    run = rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, revisions=2, max_new_tokens=3), seed=0, runs=tmp_path)
+    rows = [json.loads(line) for line in (run.folder / "revisions.jsonl").read_text().splitlines()]
+    assert [(row["turn"], row["answer"].strip()) for row in rows] == [(2, "text 4"), (1, "text 2"), (2, "text 4")] * 2
+    first, _, again, _ = ([conversation[1]["content"] for conversation in conversations] for conversations in asked)
+    assert again == [first[0], "text 2", first[2], "text 2"]
+    assert run.metrics()[-1]["revised"] == 1
+
+
+@pytest.mark.parametrize("kind", ["harmful", "helpful"])
+def test_empty_texts_are_not_imitated(short, scripted, tmp_path, monkeypatch, kind):
+    Path(short).write_text(SHORT.replace("harmful =", f"{kind} ="))
+    monkeypatch.setattr(Scripted, "write", lambda self, conversations, **_: [" " for _ in conversations])
+    drawn = revisions.generate
+    monkeypatch.setattr(revisions, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=[[" "]] * 4))
+    with pytest.raises(UserError, match="nothing to imitate"):
+        rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=3), seed=0, runs=tmp_path)
+
+
 def test_what_is_asked_helpfully_is_answered_and_not_criticised(short, scripted, tmp_path):
     Path(short).write_text(SHORT.replace("harmful =", "helpful ="))
     run = rlhub.train(Revise(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=3), seed=0, runs=tmp_path / "runs")
@@ -118,9 +145,22 @@ def test_a_liking_for_the_first_answer_cancels_out(short, scripted, tmp_path):
     rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
     assert rows
     for row in rows:
-        assert len(row["chosen"]) > len(row["rejected"])
+        assert len(row["chosen"].strip()) > len(row["rejected"].strip())
         assert row["probability"] == pytest.approx(0.6)
     assert run.metrics()[-1]["first_preferred"] > 0.5
+
+
+def test_answers_are_kept_as_they_were_drawn_and_shown_without_the_space_before_them(short, scripted, tmp_path, monkeypatch):
+    shown, drawn = [], ai_preferences.generate
+    texts = [[" longer", " short"]] * 4
+    monkeypatch.setattr(ai_preferences, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=texts))
+    choose = Scripted.choose
+    monkeypatch.setattr(Scripted, "choose", lambda self, asked, **options: shown.extend(asked) or choose(self, asked, **options))
+    system = Compare(model="tiny", constitution=short, prompts="facts:capitals", steps=1, batch=4, max_new_tokens=3)
+    run = rlhub.train(system, seed=0, runs=tmp_path)
+    rows = [json.loads(line) for line in (run.folder / "preferences.jsonl").read_text().splitlines()]
+    assert [(row["chosen"], row["rejected"]) for row in rows] == [(" longer", " short")] * 4
+    assert all("Answer (A): longer" in asked[-1]["content"] or "Answer (A): short" in asked[-1]["content"] for asked in shown)
 
 
 def test_preferences_near_a_half_can_be_left_out(short, scripted, tmp_path):
@@ -156,6 +196,29 @@ def test_a_judge_that_knows_nothing_is_told():
         trust_in(torch.tensor([0.6, 0.4, 0.1, 0.1]))
 
 
+@pytest.mark.parametrize("first", [0.5, 0.7])
+def test_a_judge_without_preferences_is_told_so(first):
+    with pytest.raises(UserError, match="prefers neither answer in any of 3 known pairs"):
+        trust_in(torch.tensor([(first + 1 - first) / 2] * 3))
+
+
+@pytest.mark.parametrize(
+    ("said", "agreement"),
+    [
+        ([[0.5] * 4, [0.5] * 4], None),
+        ([[0.5, 0.7, 0.7, 0.7], [0.5, 0.5, 0.4, 0.6]], 0.5),
+        ([[0.5, 0.7, 0.7, 0.7], [0.5, 0.5, 0.6, 0.6]], 0.0),
+        ([[0.7] * 4, [0.3] * 4], 1.0),
+    ],
+)
+def test_only_a_judge_that_prefers_an_answer_can_agree_with_itself(short, scripted, tmp_path, monkeypatch, said, agreement):
+    asked, drawn = iter([[0.6] * 4, [0.4] * 4, *said]), ai_preferences.generate
+    monkeypatch.setattr(ai_preferences, "generate", lambda *given, **settings: replace(drawn(*given, **settings), texts=[["a", "b"]] * 4))
+    monkeypatch.setattr(Scripted, "choose", lambda self, lines, **options: next(asked))
+    run = rlhub.train(Compare(model="tiny", constitution=short, steps=2, batch=4, max_new_tokens=2), seed=0, runs=tmp_path / "runs")
+    assert run.metrics()[-1].get("agrees_with_itself") == agreement
+
+
 def test_what_a_judge_says_is_scaled_by_what_it_said_of_known_pairs(short, scripted, tmp_path):
     known = tmp_path / "known.jsonl"
     pairs = [("longer", "short"), ("very long", "long"), ("ab", "a"), ("b", "bc")]
@@ -169,6 +232,28 @@ def test_what_a_judge_says_is_scaled_by_what_it_said_of_known_pairs(short, scrip
     expected = 1 / (1 + (0.4 / 0.6) ** (1 / lines[0]["judge_temperature"]))
     assert rows and all(row["probability"] == pytest.approx(expected, abs=1e-4) for row in rows)
     assert lines[0]["held_calibration_error"] < lines[0]["judge_calibration_error"]
+
+
+def test_no_known_pair_is_asked_about_twice(short, scripted, tmp_path, monkeypatch):
+    known, asked = tmp_path / "known.jsonl", []
+    pairs = [("longer", "short"), ("very long", "long"), ("ab", "a")]
+    known.write_text("".join(json.dumps({"prompt": "Which?", "chosen": one, "rejected": other}) + "\n" for one, other in pairs))
+    choose = Scripted.choose
+    monkeypatch.setattr(Scripted, "choose", lambda self, lines, **options: asked.append(lines) or choose(self, lines, **options))
+    system = Compare(model="tiny", constitution=short, steps=1, batch=4, max_new_tokens=6, known=str(known))
+    run = rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    assert [len(lines) for lines in asked] == [3, 3, 4, 4]
+    assert 1 / (1 + (0.4 / 0.6) ** (1 / run.metrics()[0]["judge_temperature"])) == pytest.approx(4 / 5, abs=1e-6)
+
+
+@pytest.mark.parametrize(("row", "words"), [(None, "can't read the task file"), ({"prompt": "Which?"}, "has no answer")])
+def test_known_pairs_that_cannot_be_read_are_told_before_anything_is_made(short, scripted, tmp_path, row, words):
+    known = tmp_path / "known.jsonl"
+    if row:
+        known.write_text(json.dumps(row))
+    with pytest.raises(UserError, match=words):
+        rlhub.train(replace(small(short), known=str(known)), seed=0, runs=tmp_path / "runs", name="run")
+    assert not (tmp_path / "runs" / "run" / "stages").exists()
 
 
 def small(short, judge=""):

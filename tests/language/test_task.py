@@ -191,11 +191,62 @@ def test_conversations_and_preferences_are_read_from_their_columns(tmp_path):
     assert task.preference(pairs) == (["ho", "ho"], ["no", "no"])
 
 
+SYSTEM, ASK, OTHER = ({"role": role, "content": text} for role, text in (("system", "be brief"), ("user", "hi"), ("user", "hey")))
+GOOD, BAD = ({"role": "assistant", "content": text} for text in ("ho", "no"))
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"prompt": "hi", "chosen": [SYSTEM, ASK, GOOD], "rejected": [SYSTEM, ASK, BAD]}, [SYSTEM, ASK]),
+        ({"prompt": [SYSTEM, ASK], "chosen": [SYSTEM, ASK, GOOD], "rejected": [SYSTEM, ASK, BAD]}, [SYSTEM, ASK]),
+        ({"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]}, [ASK]),
+        ({"prompt": "hi", "chosen": [GOOD], "rejected": [BAD]}, [ASK]),
+        ({"prompt": "hi", "chosen": [ASK, GOOD], "rejected": "no", "messages": [ASK, BAD]}, [ASK]),
+    ],
+)
+def test_answers_that_are_messages_answer_the_turns_before_them(tmp_path, row, prompt):
+    (example,) = load_task(lines(tmp_path / "a.jsonl", row)).examples("train")
+    assert example.prompt == prompt
+    assert (example.columns["chosen"], example.columns["rejected"]) == ("ho", "no")
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"prompt": [ASK], "completion": [GOOD], "label": True}, [ASK]),
+        ({"prompt": "hi", "completion": [SYSTEM, ASK, GOOD], "label": True}, [SYSTEM, ASK]),
+        ({"completion": [ASK, GOOD], "label": True}, [ASK]),
+        ({"prompt": "hi", "completion": "ho", "label": True}, "hi"),
+    ],
+)
+def test_a_completion_may_be_messages_too(tmp_path, row, prompt):
+    (example,) = load_task(lines(tmp_path / "a.jsonl", row)).examples("train")
+    assert (example.prompt, example.columns) == (prompt, {"completion": "ho", "label": True})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"chosen": [ASK, GOOD], "rejected": [OTHER, BAD]}, r"a\.jsonl:2: the columns 'chosen' and 'rejected' differ before"),
+        ({"prompt": [ASK], "chosen": [GOOD], "rejected": [ASK, BAD]}, r"a\.jsonl:2: the columns 'chosen' and 'rejected' differ before"),
+        ({"prompt": [OTHER], "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, r"a\.jsonl:2: .* are not those of the column 'prompt'"),
+        ({"chosen": [GOOD], "rejected": [BAD]}, r"a\.jsonl:2: the column 'chosen' is an answer alone, and no column 'prompt'"),
+        ({"prompt": 3, "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, r"a\.jsonl:2: the column 'prompt' must be"),
+        ({"prompt": [ASK], "completion": [ASK], "label": True}, r"a\.jsonl:2: the column 'completion' must be messages of which the last"),
+    ],
+)
+def test_answers_to_different_turns_are_refused(tmp_path, row, said):
+    with pytest.raises(UserError, match=said):
+        load_task(lines(tmp_path / "a.jsonl", {"prompt": "fine"}, row))
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
         ('{"prompt": "x"', r"a\.jsonl:2: not JSON: .*column"),
         ("[1]", r"a\.jsonl:2: a row must be a JSON object"),
+        ("null", r"a\.jsonl:2: a row must be a JSON object.*and this is null"),
         ('{"quest": "x"}', r"a\.jsonl:2: there is no column 'prompt'.*the columns are quest"),
         ('{"prompt": 3}', r"a\.jsonl:2: the column 'prompt' must be text or a list of messages"),
         ('{"prompt": ""}', r"a\.jsonl:2: the column 'prompt' is empty"),
@@ -204,6 +255,10 @@ def test_conversations_and_preferences_are_read_from_their_columns(tmp_path):
         ('{"prompt": "x", "chosen": "y"}', r"a\.jsonl:2: a preference needs both"),
         ('{"prompt": "x", "chosen": 1, "rejected": 2}', r"a\.jsonl:2: the column 'chosen' must be"),
         ('{"messages": [{"role": "user", "content": "x"}]}', r"a\.jsonl:2: the column 'messages' must be messages of which the last"),
+        (
+            '{"messages": [{"role": "assistant", "content": "x"}]}',
+            r"a\.jsonl:2: the column 'messages' has no message before the assistant's",
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong(tmp_path, bad, said):

@@ -17,9 +17,11 @@ from rlhub.language.principled import Principled, mean, messages_of
 from rlhub.language.reward_losses import calibration, rightly_ordered
 from rlhub.language.rollout import generate
 from rlhub.language.stages import Rows
-from rlhub.language.task import load_task
+from rlhub.language.task import Example, load_task
 
 PREFERENCES = "preferences.jsonl"
+UNDECIDED = 1e-6
+"""Log-odds below which a preference is only what rounding leaves of 1/2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Compare(Principled):
 
     Attributes:
         known: a task of pairs whose better answer is known; by default the judge is believed as it speaks.
-        known_pairs: how many of them the judge is asked about.
+        known_pairs: how many of them the judge is asked about, at most; all, where there are fewer.
         temperature: answers are sampled at.
         least: preferences that are no farther from 1/2 than this are left out.
     """
@@ -66,6 +68,7 @@ class Compare(Principled):
                 generator=run.generator("answers", step),
             )
             by = [principles.drawn(run.seed, step, place) for place in range(len(examples))]
+            # What is kept is what was drawn: to a prompt that is text the space before an answer belongs to its tokens.
             lines = [
                 (messages_of(example.prompt), one.strip(), other.strip(), law)
                 for example, (one, other), law in zip(examples, drawn.texts, by, strict=True)
@@ -80,21 +83,22 @@ class Compare(Principled):
                     "probability": max(chance, 1 - chance),
                     "principle": law.name,
                 }
-                for example, (_, one, other, law), chance in zip(examples, lines, chances, strict=True)
-                if one != other and abs(chance - 0.5) > self.least
+                for example, (one, other), law, chance in zip(examples, drawn.texts, by, chances, strict=True)
+                if one.strip() != other.strip() and abs(chance - 0.5) > self.least
             ]
             made.add(rows)
             if step == self.steps and not made.rows:
                 raise UserError(
                     "the judge prefers neither of any two answers, so there is nothing to learn: ask another judge, or about more prompts"
                 )
-            agree = mean([(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True)])
+            # A judge that finds both answers as good holds no opinion that it could agree with.
+            decided = [(there > 0.5) == (back < 0.5) for there, back in zip(straight, swapped, strict=True) if 0.5 not in (there, back)]
             run.log(
                 step,
                 rows=len(made.rows),
                 first_preferred=mean([*straight, *swapped]),
-                agrees_with_itself=agree,
                 tokens=int(drawn.mask.sum()),
+                **({"agrees_with_itself": mean(decided)} if decided else {}),
                 **(trust.told if step == 1 else {}),
             )
 
@@ -102,15 +106,30 @@ class Compare(Principled):
         """How far the judge is to be believed, by what it says of pairs that are known."""
         if not self.known:
             return Trust()
-        task = load_task(self.known, seed=run.seed)
-        examples = task.sample(self.known_pairs, step=1, seed=run.seed)
+        examples, chosen, rejected = pairs_that_are_known(self.known, self.known_pairs, seed=run.seed)
         by = [principles.drawn(run.seed, "known", place) for place in range(len(examples))]
         lines = [
             (messages_of(example.prompt), better.strip(), worse.strip(), law)
-            for example, better, worse, law in zip(examples, *task.preference(examples), by, strict=True)
+            for example, better, worse, law in zip(examples, chosen, rejected, by, strict=True)
         ]
         straight, swapped = asked_both_ways(judge, lines)
         return trust_in(torch.tensor([(there + 1 - back) / 2 for there, back in zip(straight, swapped, strict=True)]))
+
+
+def pairs_that_are_known(known: str, most: int, *, seed: int) -> tuple[list[Example], list[str], list[str]]:
+    """Examples of a task of pairs, none of them twice, with the better and the worse answer of each.
+
+    Args:
+        known: the task.
+        most: how many; all, where there are fewer.
+        seed: which.
+
+    Raises:
+        UserError: the task can't be read, or an example has no pair.
+    """
+    task = load_task(known, seed=seed)
+    examples = task.sample(min(most, len(task.split("train"))), step=1, seed=seed)
+    return examples, *task.preference(examples)
 
 
 Line: TypeAlias = tuple[Messages, str, str, Principle]
@@ -131,7 +150,9 @@ class Trust:
 
     Attributes:
         scale: what the log-odds of its preferences are multiplied by: the inverse of a temperature.
-        told: for the log: its accuracy on known pairs, its calibration error as it speaks and as it is believed, and the temperature.
+        told: for the log: its accuracy on known pairs, its calibration error as it speaks (`judge_calibration_error`) and as it is believed
+            (`held_calibration_error`: on the pairs that the temperature was fitted to, so it flatters where they are few), and the
+            temperature.
     """
 
     scale: float = 1.0
@@ -152,14 +173,16 @@ def trust_in(chances: Float[Tensor, " pairs"]) -> Trust:
         chances: that the judge gives to the better answer of each pair.
 
     Raises:
-        UserError: it finds the better answer no more often than a coin.
+        UserError: it prefers none of the answers, or on the whole not the better ones.
     """
     odds, wanted = log_odds(chances), (len(chances) + 1) / (len(chances) + 2)
     accuracy = float(rightly_ordered(odds).mean())
+    if float(odds.abs().max()) < UNDECIDED:
+        raise UserError(f"the judge prefers neither answer in any of {len(chances)} known pairs, asked in both orders: ask another judge")
     if odds.mean() <= 0:
         raise UserError(
-            f"the judge finds the better answer in {accuracy:.0%} of {len(chances)} known pairs, and is the surer the more it errs: "
-            "ask another judge"
+            f"the judge finds the better answer in {accuracy:.0%} of {len(chances)} known pairs, and on the whole it doesn't lean to the "
+            "better ones: ask another judge"
         )
     low, high = 0.0, 100.0 / float(odds.abs().max())
     # The loss is convex in the scale, and its slope grows from below 0.

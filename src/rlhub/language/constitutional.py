@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
-from rlhub.language.ai_preferences import PREFERENCES, Compare
+from rlhub.language.ai_preferences import PREFERENCES, Compare, pairs_that_are_known
 from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.revisions import REVISIONS, Revise
 from rlhub.language.reward_model import RewardModel
@@ -67,6 +67,9 @@ class Constitutional:
         tuned: dict[str, Any] = {"learning_rate": self.learning_rate}
 
         for step in run.resume(self.stages, stages=stages):
+            if self.known and step < 3:
+                # Pairs that can't be read should be told of before anything is paid for, not once the third stage asks for them.
+                pairs_that_are_known(self.known, Compare().known_pairs, seed=run.seed)
             match step:
                 case 1:
                     done = stages.train("revise", Revise(model=self.model, revisions=self.revisions, **made), model=False)

@@ -30,7 +30,8 @@ def file_task(
 
     A row gives its prompt (text or messages) in the prompt column and, if there is one, its answer in the answer column; or both in a
     column `messages`, whose last message by the assistant is the answer. `chosen` and `rejected` (text, or messages ending in the
-    assistant's) are for preferences. All columns are handed to reward functions.
+    assistant's) are for preferences, and `completion` likewise for an answer with a label; the messages before the assistant's last one
+    are the prompt. All columns are handed to reward functions.
 
     Args:
         name: what the task is called.
@@ -76,13 +77,12 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         try:
-            row = json.loads(line.decode("utf-8")) if line.strip() else None
+            if line.strip():
+                yield where, json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise UserError(f"{where}: not UTF-8 text (byte {error.start + 1} of the line)") from error
         except json.JSONDecodeError as error:
             raise UserError(f"{where}: not JSON: {error.msg} (column {error.colno})") from error
-        if row is not None:
-            yield where, row
 
 
 def dataset_rows(source: str, config: str | None, split: str) -> Iterator[Row]:
@@ -127,7 +127,7 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
         UserError: a column is missing or of the wrong kind.
     """
     if not isinstance(row, dict):
-        raise UserError(f"{where}: a row must be a JSON object with named columns, and this is a {type(row).__name__}")
+        raise UserError(f"{where}: a row must be a JSON object with named columns, and this is {kind_of(row)}")
     prompt, answer = row.get(prompt_column), row.get(answer_column)
     columns = {name: value for name, value in row.items() if name not in (prompt_column, answer_column) and value is not None}
     if prompt is None and isinstance(row.get("question"), dict) and isinstance(row.get("label"), dict):
@@ -136,12 +136,15 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
         prompt, columns = processbench(where, row)
     if prompt is None and row.get("messages") is not None:
         prompt, answer = split_conversation(where, "messages", row["messages"])
-    for name in ("chosen", "rejected"):
-        if isinstance(columns.get(name), list):
-            before, columns[name] = split_conversation(where, name, columns[name])
-            prompt = before if prompt is None else prompt
-        elif not isinstance(columns.get(name, ""), str):
-            raise UserError(f"{where}: the column {name!r} must be text or messages, and is a {type(columns[name]).__name__}")
+    earlier: dict[str, list[dict[str, str]]] = {}
+    for name in ("chosen", "rejected", "completion"):
+        given = columns.get(name, "")
+        if is_conversation(given) or (isinstance(given, list) and name != "completion"):
+            earlier[name], columns[name] = last_turn(where, name, given)
+        elif not isinstance(given, str) and name != "completion":
+            raise UserError(f"{where}: the column {name!r} must be text or messages, and is {kind_of(given)}")
+    if earlier:
+        prompt = shared_turns(where, prompt_column, prompt, earlier)
     if ("chosen" in columns) != ("rejected" in columns):
         raise UserError(f"{where}: a preference needs both columns, chosen and rejected")
     if prompt is None:
@@ -213,10 +216,53 @@ def processbench(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def split_conversation(where: str, column: str, messages: Any) -> tuple[Text, str]:
     """A conversation's messages up to the assistant's last one, and that one's content."""
-    checked_prompt(where, column, messages)
-    if isinstance(messages, str) or messages[-1]["role"] != "assistant" or len(messages) < 2:
+    before, answer = last_turn(where, column, messages)
+    if not before:
+        raise UserError(f"{where}: the column {column!r} has no message before the assistant's, so there is nothing that it answers")
+    return before, answer
+
+
+def last_turn(where: str, column: str, messages: Any) -> tuple[list[dict[str, str]], str]:
+    """The messages before the assistant's last one, of which there may be none, and that one's content."""
+    turns = checked_prompt(where, column, messages)
+    if isinstance(turns, str) or turns[-1]["role"] != "assistant":
         raise UserError(f"{where}: the column {column!r} must be messages of which the last is the assistant's")
-    return messages[:-1], messages[-1]["content"]
+    return turns[:-1], turns[-1]["content"]
+
+
+def shared_turns(where: str, prompt_column: str, prompt: Any, earlier: dict[str, list[dict[str, str]]]) -> Any:
+    """The prompt of answers that were given as messages: the turns before them, or where there are none what the row names as prompt.
+
+    Many data sets repeat the last of the turns as text in the prompt's column, so text there yields to the turns; before an answer alone it
+    is what the user said.
+
+    Args:
+        where: the row.
+        prompt_column: the prompt's column.
+        prompt: what is there.
+        earlier: by column, the turns before an answer.
+
+    Raises:
+        UserError: the answers are to different turns, or to none.
+    """
+    (first, turns), *others = earlier.items()
+    for other, its in others:
+        if its != turns:
+            raise UserError(
+                f"{where}: the columns {first!r} and {other!r} differ before their last messages; both must answer the same ones"
+            )
+    if not turns and prompt is None:
+        raise UserError(f"{where}: the column {first!r} is an answer alone, and no column {prompt_column!r} says what it answers")
+    if not turns:
+        return [{"role": "user", "content": prompt}] if isinstance(prompt, str) and prompt else prompt
+    if prompt is not None and not isinstance(prompt, str) and checked_prompt(where, prompt_column, prompt) != turns:
+        raise UserError(f"{where}: the messages before the last of the column {first!r} are not those of the column {prompt_column!r}")
+    return turns
+
+
+def kind_of(value: Any) -> str:
+    """A JSON value's kind, as a message names it."""
+    return "null" if value is None else f"a {type(value).__name__}"
 
 
 def checked_prompt(where: str, column: str, prompt: Any) -> Text:

@@ -30,7 +30,8 @@ from rlhub.language.update import Terms, load_reference, reference_logprobs, sco
 class KTO(FineTuning):
     """Kahneman-Tversky optimisation on answers that are marked good or bad.
 
-    A row is one answer: columns `completion` and `label` (true where it is desirable). A task of pairs gives each pair's answers in turns.
+    A row is one answer: columns `completion` (text, or messages of which the last is the answer) and `label` (true where it is desirable).
+    A task of pairs gives each pair's answers in turns.
 
     Attributes:
         batch: answers in one step, at least 2.
@@ -122,7 +123,7 @@ def judged(policy: Policy, task: Task, examples: Sequence[Example], *, step: int
         else:
             raise UserError(
                 f"the task {task.name} has a row whose completion is {completion!r:.60} and whose label is {label!r}; "
-                "an answer that is marked has text for its completion and true or false for its label"
+                "an answer that is marked has text or messages for its completion and true or false for its label"
             )
     groups = [
         Group(prompt=encode(policy.tokenizer, example.prompt), completions=[response(policy, answer, to=example.prompt)])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
@@ -20,7 +21,7 @@ class Revise(Principled):
     """Answers, critiques of them by principles, and revisions, which are what is imitated.
 
     Every revision is a row. Prompts of the kind `helpful` need none: their first answers are rows, so that helpfulness isn't lost
-    (Bai et al. 2022, Sec. 3.1 and 3.2).
+    (Bai et al. 2022, Sec. 3.1 and 3.2). An empty text is no row: where a judge gives no revision, what it didn't revise isn't imitated.
 
     Attributes:
         revisions: times that each answer is criticised and revised.
@@ -47,21 +48,23 @@ class Revise(Principled):
             asked = [messages_of(example.prompt) for example in examples]
             helpful = [example.columns.get("kind") == "helpful" for example in examples]
             answers = [[texts[0].strip()] for texts in drawn.texts]
+            latest = [said[0] for said in answers]
             critiques: list[list[str]] = [[] for _ in examples]
             by = [[principles.drawn(run.seed, step, place, turn) for turn in range(self.revisions)] for place in range(len(examples))]
             for turn in range(self.revisions):
                 places = [place for place, kept in enumerate(helpful) if not kept]
-                lines = [(asked[place], answers[place], by[place]) for place in places]
+                lines = [(asked[place], latest[place], by[place][turn]) for place in places]
                 seeds = [derive(run.seed, what, step, turn) % 2**31 for what in ("critiques", "revisions")]
-                told = judge.write([criticising(one, said[-1], law[turn]) for one, said, law in lines], seed=seeds[0], **written)
+                told = judge.write([criticising(*line) for line in lines], seed=seeds[0], **written)
                 better = judge.write(
-                    [revising(one, said[-1], word, law[turn]) for (one, said, law), word in zip(lines, told, strict=True)],
+                    [revising(one, said, word, law) for (one, said, law), word in zip(lines, told, strict=True)],
                     seed=seeds[1],
                     **written,
                 )
                 for place, word, revision in zip(places, told, better, strict=True):
                     critiques[place].append(word)
-                    answers[place].append(revision or answers[place][-1])
+                    answers[place].append(revision.strip())
+                    latest[place] = answers[place][-1] or latest[place]
             made.add(
                 [
                     {
@@ -74,17 +77,21 @@ class Revise(Principled):
                     }
                     for example, said, words, laws, texts in zip(examples, answers, critiques, by, drawn.texts, strict=True)
                     for turn, answer in enumerate(said)
-                    if turn or len(said) == 1
+                    if answer and (turn or len(said) == 1)
                 ]
             )
-            revised = [said for said in answers if len(said) > 1]
-            lengths = [len(said[-1]) / max(len(said[0]), 1) for said in revised]
+            if step == self.steps and not made.rows:
+                raise UserError(
+                    "all answers and revisions are empty, so there is nothing to imitate: ask another judge, or about more prompts"
+                )
+            revised = [(said[0], last) for said, last, kept in zip(answers, latest, helpful, strict=True) if not kept]
+            lengths = [len(last) / max(len(first), 1) for first, last in revised]
             texts = [text for said, words in zip(answers, critiques, strict=True) for text in (*said, *words)]
             tokens = sum(len(encode_completion(policy.tokenizer, text)) for text in texts)
             run.log(
                 step,
                 rows=len(made.rows),
-                revised=mean([said[-1] != said[0] for said in revised]),
+                revised=mean([last != first for first, last in revised]),
                 relative_length=mean(lengths),
                 tokens=tokens,
             )
