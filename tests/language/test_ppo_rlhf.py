@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -155,15 +154,6 @@ def test_the_log_shows_the_coefficient_beside_the_divergence_that_it_weighed(tmp
     assert second["kl_coefficient"] == steered.coefficient != 0.1
 
 
-@pytest.mark.parametrize("value_model", ["separate", "shared"])
-def test_imitation_without_weight_is_no_imitation(tmp_path, value_model):
-    system = PPORLHF(**SMALL | {"prompts": 4}, steps=2, epochs=1, minibatches=1, value_model=value_model)
-    without = replace(system, pretraining="facts:currencies", pretraining_weight=0.0)
-    clocks = {"time": 0, "tokens_per_second": 0}
-    one, other = (rlhub.train(each, seed=0, runs=tmp_path / name).metrics() for each, name in ((system, "a"), (without, "b")))
-    assert [line | clocks for line in one] == [line | clocks for line in other]
-
-
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     system = PPORLHF(**SMALL, steps=4, epochs=1, minibatches=2, kl_target=1.0)
     whole = rlhub.train(system, seed=0, runs=tmp_path, name="whole", checkpoint_every=2)
@@ -190,6 +180,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
         ({"pretraining": "facts:capitals", "temperature": 0.7}, "needs it to be 1"),
         ({"reward_model": "judge", "reward": "random"}, "not both"),
         ({"clip": 0.0}, "above 0"),
+        ({"pretraining": "facts:capitals", "pretraining_weight": 0.0}, "with pretraining it must be above 0"),
+        ({"pretraining_weight": -1.0}, "at least 0"),
     ],
 )
 def test_what_cant_be_trained_with_is_refused(fields, words):

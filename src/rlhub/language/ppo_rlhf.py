@@ -57,7 +57,7 @@ class PPORLHF(Sampling):
         value_weight: what the values' loss counts in that one loss.
         value_learning_rate: AdamW's step size for a separate value model; by default the policy's.
         pretraining: a task with answers, whose imitation is mixed into each update (PPO-ptx); none by default.
-        pretraining_weight: its loss's coefficient (gamma of PPO-ptx); at 0 nothing is imitated.
+        pretraining_weight: its loss's coefficient (gamma of PPO-ptx); above 0 where anything is imitated.
     """
 
     reward_model: str = ""
@@ -85,6 +85,8 @@ class PPORLHF(Sampling):
         super().__post_init__()
         amounts = "kl kl_target discount decay value_clip value_weight pretraining_weight value_learning_rate"
         check_fields(self, at_least={1: "kl_horizon", 0: amounts}, above={0: "clip"})
+        if self.pretraining and self.pretraining_weight == 0:
+            raise UserError("pretraining_weight is 0; with pretraining it must be above 0 (to imitate nothing, leave pretraining out)")
         if self.pretraining and self.temperature != 1:
             raise UserError(f"temperature is {self.temperature}; what is imitated beside (pretraining) needs it to be 1")
         if self.reward_model and self.reward != "task":
@@ -188,8 +190,8 @@ class PPORLHF(Sampling):
         return critic.scaled(critic.read_all(groups, micro_tokens=self.micro_tokens).values[:, :-1, 0])
 
     def shown(self, policy: Policy, pretraining: Task | None, run: Run, step: int, number: int) -> list[Group]:
-        """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx or at weight 0."""
-        if pretraining is None or self.pretraining_weight == 0:
+        """The answers that are imitated in one update, as many as it has answers of its own; none without PPO-ptx."""
+        if pretraining is None:
             return []
         count = -(-self.prompts * self.group // self.minibatches)
         updates = self.epochs * self.minibatches
