@@ -24,6 +24,55 @@ def own(dataset):
     return make(dataset, {}, size=5, seed=1)[0]["answer"]
 
 
+def entries(dataset, size=12):
+    source = make(dataset, {}, size=size, seed=7)
+    return PuzzleScores(source), [source[index] for index in range(size)]
+
+
+def coincident(one, other):
+    """Whether two answers are the same, or the same number but for rounding."""
+    try:
+        return abs(float(one) - float(other)) < 1e-3
+    except ValueError:
+        return one == other
+
+
+MANY = """
+    base_conversion basic_arithmetic binary_matrix bitwise_arithmetic caesar_cipher calendar_arithmetic chain_sum coin_flip course_schedule
+    family_relationships gcd lcm leg_counting letter_counting maze mini_sudoku n_queens number_sorting prime_factorization puzzle24
+    simple_equations spell_backward word_sorting
+"""
+
+
+@pytest.mark.parametrize("dataset", MANY.split())
+def test_no_text_that_fits_many_puzzles_has_full_marks(dataset):
+    scores, asked = entries(dataset)
+    answers = [str(entry["answer"]) for entry in asked]
+    assert scores(answers, asked) == [1.0] * len(asked)
+    halves = [answer[: len(answer) // 2] for answer in answers]
+    for given in (answers[1:] + answers[:1], ["0"] * len(asked), halves):
+        marks = zip(scores(given, asked), given, answers, strict=True)
+        assert all(value < 1 or coincident(text, answer) for value, text, answer in marks)
+
+
+def test_24_is_made_of_the_numbers_that_are_given():
+    scores, asked = entries("puzzle24", size=5)
+    entry = asked[0] | {"metadata": asked[0]["metadata"] | {"numbers": [4, 6, 1, 1]}}
+    given = ["4*6*1*1", "(6*4)/1/1", "4*6*1", "4*6*2 - 24", "3*8*1*1", "6*4 + 1/1", "4**1*6*1", "(4 + 1/6)*6 - 1"]
+    assert scores(given, [entry] * len(given)) == [1.0, 1.0] + [0.01] * 6
+    halves = asked[0] | {"metadata": asked[0]["metadata"] | {"numbers": [1, 2, 3, 8]}}
+    assert scores(["3*8 + 1/2"], [halves]) == [0.01]
+
+
+def test_a_chance_is_its_number_and_no_beginning_of_it():
+    scores, asked = entries("coin_flip", size=5)
+    entry = asked[0] | {"answer": "0.109375"}
+    given = scores(["0.109375", "7/64", "0.10937", "0.1", "0", "0.2", "1"], [entry] * 7)
+    assert given[:3] == [1.0] * 3
+    assert 1 > given[3] == 3 / 8 > given[4] == 1 / 8
+    assert 1 > given[5] > given[6] == 0
+
+
 def test_every_data_set_that_evaluates_answers_is_known():
     found = set()
     for name, (kind, _) in DATASETS.items():
