@@ -19,7 +19,7 @@ from rlhub.language import decoding, process_reward, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
 from rlhub.language.model import load_policy
-from rlhub.language.process_reward import ProcessReward, as_examples, chances, read_appended, stepped
+from rlhub.language.process_reward import ProcessReward, are_labelled, as_examples, chances, judged, read_appended, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
@@ -286,7 +286,7 @@ def test_prm800ks_rows_are_read(tmp_path):
         load_task(str(path))
 
 
-def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_named(tmp_path):
+def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_left_out(tmp_path):
     path = tmp_path / "prm.jsonl"
     refused = {"completions": [{"text": "bad", "rating": -1}], "chosen_completion": None, "human_completion": {"text": "good"}}
     after = {"completions": [{"text": "fine", "rating": 1}], "chosen_completion": 0, "human_completion": None}
@@ -294,8 +294,12 @@ def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_nam
     columns = load_task(str(path)).split("train")[0].columns
     assert (columns["steps"], columns["labels"]) == (["good\n", "fine\n"], [1, 1])
     unrated = {"completions": [{"text": "x", "rating": None}], "chosen_completion": None}
-    path.write_text(json.dumps({"question": {"problem": "?"}, "label": {"steps": [unrated]}}) + "\n")
-    with pytest.raises(UserError, match=r"prm\.jsonl:1: none of its steps is rated"):
+    nothing = [{"question": {"problem": "?"}, "label": {"steps": steps}} for steps in ([unrated], [], [unrated | {"completions": []}])]
+    with path.open("a") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in nothing))
+    assert len(load_task(str(path)).split("train")) == 1
+    path.write_text(json.dumps(nothing[0]) + "\n")
+    with pytest.raises(UserError, match="no rows to train on"):
         load_task(str(path))
 
 
@@ -321,14 +325,47 @@ def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_
         {"steps": ["a"], "labels": [1, 0]},
         {"steps": [], "labels": []},
         {"steps": ["a"], "labels": [2]},
+        {"steps": ["a"], "labels": ["1"]},
         {"steps": [""], "labels": [1]},
+        {"steps": "a", "labels": [1]},
         {"steps": ["a"], "labels": [1], "ended": "no"},
     ],
 )
-def test_steps_that_cant_be_learnt_from_are_named(columns):
+def test_steps_that_cant_be_learnt_from_are_named(columns, tmp_path):
     scorer = toy_scorer(outputs=2)
     with pytest.raises(UserError, match="can't be learnt from"):
         stepped(scorer, "mine", [Example("w5", None, columns)])
+    path = tmp_path / "steps.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "w5"} | each) + "\n" for each in ({"steps": ["a"], "labels": [1]}, columns)))
+    with pytest.raises(UserError, match=r"steps\.jsonl:2: its steps can't be learnt from: give texts in steps"):
+        load_task(str(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"answer": "b"}, {"steps": ["a"], "labels": [1]}], r"mixed\.jsonl:1: it has no steps and labels, and others have"),
+        ([{"steps": ["a"], "labels": [1]}, {"answer": "b"}], r"mixed\.jsonl:2: it has no steps and labels, and others have"),
+        ([{"steps": ["a"], "labels": [1]}, {"steps": ["a"]}], r"mixed\.jsonl:2: its steps can't be learnt from"),
+        ([{"labels": [1]}], r"mixed\.jsonl:1: its steps can't be learnt from"),
+        ([{}, {}], r"mixed\.jsonl can't tell right solutions from wrong ones"),
+    ],
+)
+def test_rows_are_all_labelled_or_none_and_something_tells_right_from_wrong(rows, said, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "w5"} | row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=said):
+        rlhub.train(ProcessReward(model="tiny", task=str(path), steps=1, solutions=2, batch=2), seed=0, runs=tmp_path / "runs")
+
+
+def test_solutions_are_labelled_only_where_a_reward_tells_whether_they_are_right(tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"w{place}"} | ({"answer": "x"} if place % 2 else {})) + "\n" for place in range(8)))
+    task = load_task(str(path))
+    assert not are_labelled(task.split("train"))
+    assert [example.prompt for example in judged(task)] == ["w1", "w3", "w5", "w7"]
+    for spec in ("facts:capitals", "reasoning-gym:gcd?size=20"):
+        assert judged(load_task(spec)) == load_task(spec).examples("train") or spec.startswith("reasoning")
 
 
 def test_the_best_is_taken_or_the_answer_that_weighs_most():

@@ -7,7 +7,7 @@ solution several times from the end of each step (`step_labels.py`).
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from rlhub.core.files import read_appended, writing
 from rlhub.core.progress import progress
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
+from rlhub.language.files import LABELLED, Rows, go_together
 from rlhub.language.model import Policy, encode, load_policy
 from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rollout import generate
@@ -26,7 +27,7 @@ from rlhub.language.rows import Group
 from rlhub.language.scorer import Outputs, Scorer, StepScorer, load_scorer, read_head
 from rlhub.language.step_labels import Labelled, Labels, label, stopped
 from rlhub.language.steps import tokenize
-from rlhub.language.task import Example, Task, load_task
+from rlhub.language.task import Example, Task, columns_of, load_task
 from rlhub.language.update import MICRO_TOKENS, Terms
 
 LABELS = "labels.jsonl"
@@ -72,8 +73,8 @@ class ProcessReward(FineTuning):
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
         examples: Sequence[Example] = task.split("train")
-        if "steps" not in examples[0].columns:
-            examples = self.labelled(run, task)
+        if not are_labelled(examples):
+            examples = self.labelled(run, replace(task, splits={"train": judged(task)}))
         scorer = load_scorer(
             self.model,
             kind=StepScorer,
@@ -155,6 +156,39 @@ class ProcessReward(FineTuning):
         )
 
 
+def are_labelled(examples: Sequence[Example]) -> bool:
+    """Whether examples hold solutions with labelled steps: all do, or none does.
+
+    Raises:
+        UserError: some do and some don't, or their steps can't be learnt from.
+    """
+    rows = examples if isinstance(examples, list) else examples[:1]  # what is made when it is asked for is all of one kind
+    has = [not {"steps", "labels"}.isdisjoint(example.columns) for example in rows]
+    for index, example in enumerate(rows if any(has) else []):
+        where = examples.places[index] if isinstance(examples, Rows) else f"the row {index + 1}"
+        if not has[index]:
+            raise UserError(f"{where}: it has no steps and labels, and others have: labels are read for all rows, or made for all")
+        if not go_together(example.columns):
+            raise UserError(f"{where}: its steps can't be learnt from: {LABELLED}")
+    return any(has)
+
+
+def judged(task: Task) -> Sequence[Example]:
+    """The training examples of which a reward says whether an answer is right.
+
+    Raises:
+        UserError: there are none.
+    """
+    examples = task.split("train")
+    rows = examples if isinstance(examples, list) else examples[:1]
+    columns = columns_of(rows) | {"completion_ids": [[] for _ in rows], "step": 0, "seed": task.seed}
+    scores = task.score([example.prompt for example in rows], [""] * len(rows), **columns)
+    kept = [example for example, score in zip(rows, scores, strict=True) if score is not None]
+    if not kept:
+        raise UserError(f"the task {task.name} can't tell right solutions from wrong ones: give its rows answers, or steps and labels")
+    return kept if isinstance(examples, list) else examples
+
+
 def as_examples(rows: Sequence[dict[str, Any]], *, stops: bool) -> list[Example]:
     """Labelled solutions as a task's examples, without those that have no step.
 
@@ -195,20 +229,10 @@ def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float],
     Raises:
         UserError: they don't go together.
     """
-    steps, given, ended = example.columns.get("steps"), example.columns.get("labels"), example.columns.get("ended", True)
-    if not (
-        isinstance(ended, bool)
-        and isinstance(steps, list)
-        and isinstance(given, list)
-        and len(steps) == len(given) > 0
-        and all(isinstance(step, str) and step for step in steps)
-        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
-    ):
-        raise UserError(
-            f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): "
-            "give texts in steps, as many numbers from 0 to 1 in labels, and true or false in ended, if that is there"
-        )
-    return steps, [float(value) for value in given], ended
+    if not go_together(example.columns):
+        raise UserError(f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): {LABELLED}")
+    columns = example.columns
+    return columns["steps"], [float(value) for value in columns["labels"]], columns.get("ended", True)
 
 
 def chances(
