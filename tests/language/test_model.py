@@ -62,6 +62,27 @@ def test_a_saved_model_has_bit_equal_logits_in_transformers(folder, tmp_path):
     assert encode(load_model(str(tmp_path / "saved"))[1], "w9 w5") == [9, 5]
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_a_judge_writes_only_where_its_embedding_does(family, tmp_path):
+    scorer = load_scorer(str(save_tiny(tmp_path / "base", family)), fresh=True)
+    scorer.save_model(tmp_path / "judge")
+    if scorer.bare.config.tie_word_embeddings:
+        assert load_model(str(tmp_path / "judge"))[0].get_output_embeddings() is not None
+    else:
+        with pytest.raises(UserError, match=r"judge' can't write: it has no unembedding"):
+            load_model(str(tmp_path / "judge"))
+
+
+def test_messages_that_a_chat_template_refuses_are_named_with_its_reason():
+    tokenizer = tiny_tokenizer()
+    refusal = "{{ raise_exception('System role not supported') }}"
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}" + refusal + "{% endif %}w5"
+    asked = [{"role": "system", "content": "w4"}, {"role": "user", "content": "w5"}]
+    assert encode(tokenizer, asked[1:]) == [5]
+    with pytest.raises(UserError, match="chat template refuses messages of system, user: System role not supported"):
+        encode(tokenizer, asked)
+
+
 def test_merged_adapters_compute_what_base_and_adapters_compute(folder, tmp_path):
     policy = load_policy(str(folder), learning_rate=1e-2, lora_rank=2, precision="fp32")
     step(policy)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
+from jinja2 import TemplateError
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 ADAPTER = "adapter"
 PRECISION = "trained_precision"
 """Where a checkpoint's config.json tells it."""
+UNKNOWN = "it is no alias, run or folder, and the hub doesn't give it"
 
 
 def model_source(name: str) -> str:
@@ -53,12 +55,18 @@ def load_model(
         device: where they are kept; by default the best there is.
 
     Raises:
-        UserError: nothing of that name can be loaded, or it has no tokenizer.
+        UserError: nothing of that name can be loaded, or it has no tokenizer, or nothing that says which token follows.
     """
     source = model_source(name)
     with without_bars():
-        model, _ = load_weights(name, source, dtype)
+        model, missing = load_weights(name, source, dtype)
         tokenizer = load_tokenizer(name, source)
+    # transformers draws what is missing, and counts as there what is tied to the input's embedding
+    unembedding = model.get_output_embeddings()
+    if any(f"{place}.weight" in missing for place, module in model.named_modules() if module is unembedding):
+        raise UserError(
+            f"the model {name!r} can't write: it has no unembedding, as a reward model or a judge of steps has none; give a language model"
+        )
     nn.Module.to(model, device or best_device())
     return model.eval(), tokenizer
 
@@ -74,7 +82,7 @@ def load_weights(
         model, told = kind.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options)
         return model, set(told["missing_keys"])
     except Exception as error:  # transformers, the hub client and safetensors raise a dozen kinds
-        reason = "it is not a model folder that can be read" if local else "it is no alias, run or folder, and the hub doesn't give it"
+        reason = "it is not a model folder that can be read" if local else UNKNOWN
         raise UserError(f"can't load the model {name!r}: {reason} ({first_line(error)})") from error
 
 
@@ -84,6 +92,11 @@ def load_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
     One that was saved as a plain `tokenizers` pipeline is read as that: for some families transformers would put the family's own
     pipeline in its place.
     """
+    try:
+        if not Path(source).is_dir():
+            ask_for_model(source)
+    except Exception as error:  # as for the weights
+        raise UserError(f"can't load the model {name!r}: {UNKNOWN} ({first_line(error)})") from error
     try:
         plain = get_tokenizer_config(source).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
         tokenizer = (PreTrainedTokenizerFast if plain else AutoTokenizer).from_pretrained(source)
@@ -109,12 +122,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | list[dict[str, str]
     """A prompt's token ids: text as the tokenizer encodes it (with whatever it puts in front), messages by its chat template.
 
     Messages for a tokenizer without a chat template become their contents, one after another, each followed by an empty line.
+
+    Raises:
+        UserError: the chat template refuses the messages, as some do a system's.
     """
     if isinstance(prompt, str):
         return list(tokenizer(prompt)["input_ids"])
     if tokenizer.chat_template is None:
         return list(tokenizer("".join(message["content"] + "\n\n" for message in prompt))["input_ids"])
-    return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
+    try:
+        return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in prompt)
+        raise UserError(f"the model's chat template refuses messages of {roles}: {first_line(error)}") from error
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: str) -> list[int]:
