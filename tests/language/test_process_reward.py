@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +16,10 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import decoding, process_reward, step_labels
+from rlhub.language import decoding, process_reward, search, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import load_policy
+from rlhub.language.model import encode_completion, load_policy
 from rlhub.language.process_reward import ProcessReward, are_labelled, as_examples, chances, judged, read_appended, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
@@ -383,9 +384,9 @@ def test_lines_end_where_a_token_ends_with_a_break(tiny):
 @pytest.mark.parametrize("strategy", ["single", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"])
 def test_every_strategy_finds_something_counts_its_tokens_and_can_be_repeated(tiny, run, strategy):
     judge = step_judge(load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32"), "min")
-    search = Search(strategy=strategy, n=4, width=2, rounds=3, max_new_tokens=4)
+    wanted = Search(strategy=strategy, n=4, width=2, rounds=3, max_new_tokens=4)
     example = Example("The capital of France is the city of", " Paris", {})
-    found, again = (search(tiny, example, judge=judge, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    found, again = (wanted(tiny, example, judge=judge, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert found == again
     assert found.text in found.candidates
     assert 0 < found.tokens <= {"single": 4, "beam": 4 * 4 * 3, "lookahead": 8 * 4 * 3}.get(strategy, 16)
@@ -409,6 +410,19 @@ def test_a_beam_keeps_the_beginnings_that_the_judge_likes(tiny):
         generator=torch.Generator().manual_seed(0),
     )
     assert found.text.startswith(wanted)
+
+
+def test_a_beam_ends_with_a_vote_that_is_weighted(tiny, monkeypatch):
+    texts = [" Rome", " Paris", "Paris", " Oslo"]
+    groups = [Group(prompt=[1], completions=[encode_completion(tiny.tokenizer, text) for text in texts])]
+    drawn = SimpleNamespace(groups=groups, ended=torch.ones(1, 4, dtype=torch.bool), lengths=torch.ones(1, 4, dtype=torch.long))
+    monkeypatch.setattr(search, "complete", lambda *_, **__: drawn)
+    worths = dict(zip(texts, [0.6, 0.4, 0.3, 0.1], strict=True))
+    found = Search(strategy="beam", n=4, width=1)(
+        tiny, Example("Capital?", None, {}), judge=lambda _, given, ended: [worths[text] for text in given]
+    )
+    assert found.candidates == texts
+    assert found.text == " Paris"
 
 
 @pytest.mark.parametrize(("fields", "words"), [({"strategy": "beam", "n": 6}, "must divide n"), ({"n": 0}, "at least 1")])
