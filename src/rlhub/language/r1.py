@@ -13,8 +13,11 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.collect import SAMPLES, Collect
 from rlhub.language.grpo import GRPO
+from rlhub.language.model import load_tokenizer, model_source
+from rlhub.language.rule_rewards import check_template, has_form, spoken, wants_form
 from rlhub.language.sft import SFT
 from rlhub.language.stages import Stages
+from rlhub.language.task import load_task, require_answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +29,14 @@ class R1:
         task: a task that asks for a thought in tags, as in `reasoning-gym:chain_sum?think=true`; its worked solutions are the cold start.
         zero: only reinforcement learning, from the starting model as it is (R1-Zero).
         cold_start: a file of prompts and worked answers to begin with, in place of the task's.
-        beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three; none by default.
+        beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three, by the student, too;
+            none by default.
         everything: a task of all kinds of prompts for the last reinforcement; by default the task.
         everything_reward: of the last reinforcement, as in `reward-model:RUN`; by default as of the others, or where `everything` names a
             task, that task's own.
         student: a smaller model to be taught in the end; none by default.
-        reward: of the reinforcement: whether the answer is right, the form, and the language of the thought.
+        reward: of the reinforcement; by default whether the answer is right, the form, and, but for R1-Zero, the language of the thought:
+            `right+0.2*format+0.1*language`.
         cold_steps: optimisation steps of the cold start.
         rl_steps: roll-outs of each reinforcement.
         collect_steps: batches of prompts that are sampled.
@@ -53,7 +58,7 @@ class R1:
     everything: str = ""
     everything_reward: str = ""
     student: str = ""
-    reward: str = "right+0.2*format+0.1*language"
+    reward: str = ""
     cold_steps: int = 40
     rl_steps: int = 50
     collect_steps: int = 8
@@ -73,8 +78,36 @@ class R1:
         if self.zero and (self.cold_start or self.beside or self.everything or self.everything_reward or self.student):
             raise UserError("R1-Zero has one stage: it takes no cold_start, beside, everything, everything_reward or student")
 
+    @property
+    def rewarded(self) -> str:
+        """The reward of the reinforcement, as it was asked for or by default."""
+        return self.reward or ("right+0.2*format" if self.zero else "right+0.2*format+0.1*language")
+
+    def check(self, *, seed: int) -> None:
+        """See at the start what else would be found out after the first reinforcement.
+
+        Raises:
+            UserError: there is nothing to begin with, or no answer will have the form that is rewarded.
+        """
+        first = load_task(self.task, seed=seed).split("train")[0]
+        if wants_form(self.rewarded):
+            check_template(load_tokenizer(self.model, model_source(self.model)), [first.prompt], model=self.model)
+        if self.zero:
+            return
+        if not self.cold_start and first.answer is None:
+            raise UserError(
+                f"the task {self.task} has no worked solutions to begin with: give a file of prompts and answers (--cold-start)"
+            )
+        begun = require_answer(load_task(self.cold_start, seed=seed).split("train")[0] if self.cold_start else first)
+        if wants_form(self.rewarded) and "<think>" not in spoken(first.prompt) and not has_form(begun):
+            raise UserError(
+                f"the task {self.task} asks for no thought in tags, so that no answer has the form that the reward {self.rewarded} wants: "
+                "give a task with think=true, a --cold-start of that form, or another --reward"
+            )
+
     def train(self, run: Run) -> None:
         """Train all stages in a run."""
+        self.check(seed=run.seed)
         stages = Stages(run)
         names = self.stages()
         for step in run.resume(len(names), stages=stages):
@@ -94,7 +127,7 @@ class R1:
         """What trains a stage."""
         imitation: dict[str, Any] = {"learning_rate": self.learning_rate, "schedule": "cosine", "warmup": 2}
         drawn: dict[str, Any] = {
-            "reward": self.reward,
+            "reward": self.rewarded,
             "prompts": self.prompts,
             "group": self.group,
             "max_new_tokens": self.max_new_tokens,
@@ -112,8 +145,8 @@ class R1:
             case "refine":
                 return SFT(model=self.model, task=str(stages.rows("collect", SAMPLES)), steps=self.sft_steps, **imitation)
             case "align":
-                reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.reward)
+                reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.rewarded)
                 return GRPO(model=stages.folder("refine"), task=self.everything or self.task, **reinforcement)
             case "collect-for-student":
-                return Collect(model=stages.folder("align"), task=self.task, **sampled)
+                return Collect(model=stages.folder("align"), task=self.task, beside=self.beside, **sampled)
         return SFT(model=self.student, task=str(stages.rows("collect-for-student", SAMPLES)), steps=self.sft_steps, **imitation)
