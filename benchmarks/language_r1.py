@@ -55,7 +55,7 @@ def r1(length: int, stage: str) -> Callable[[], Callable[[], dict]]:
         recipe = R1(model=MODEL, prompts=PROMPTS, group=GROUP, max_new_tokens=TOKENS)
         system: Any = recipe.system(SimpleNamespace(folder=lambda name: name), stage)
         examples = [Example(text, None) for text in prompt_texts(length)]
-        task = with_rewards(Task(name="words", splits={"train": examples}, rewards=[(reward, 1.0)]), recipe.reward.split("+"))
+        task = with_rewards(Task(name="words", splits={"train": examples}, rewards=[(reward, 1.0)]), recipe.rewarded.split("+"))
 
         def run() -> dict:
             rollout, *_ = system.collect(RUN, 1, task, policy) if stage == "reason" else system.sample(policy, task, RUN, 1)

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from families import FAMILIES, save_tiny, tiny_random, tiny_tokenizer
-from safetensors.torch import load_file, save_file
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
@@ -61,6 +60,27 @@ def test_a_saved_model_has_bit_equal_logits_in_transformers(folder, tmp_path):
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved").eval()
     assert torch.equal(logits(loaded), logits(policy.model))
     assert encode(load_model(str(tmp_path / "saved"))[1], "w9 w5") == [9, 5]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_a_judge_writes_only_where_its_embedding_does(family, tmp_path):
+    scorer = load_scorer(str(save_tiny(tmp_path / "base", family)), fresh=True)
+    scorer.save_model(tmp_path / "judge")
+    if scorer.bare.config.tie_word_embeddings:
+        assert load_model(str(tmp_path / "judge"))[0].get_output_embeddings() is not None
+    else:
+        with pytest.raises(UserError, match=r"judge' can't write: it has no unembedding"):
+            load_model(str(tmp_path / "judge"))
+
+
+def test_messages_that_a_chat_template_refuses_are_named_with_its_reason():
+    tokenizer = tiny_tokenizer()
+    refusal = "{{ raise_exception('System role not supported') }}"
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}" + refusal + "{% endif %}w5"
+    asked = [{"role": "system", "content": "w4"}, {"role": "user", "content": "w5"}]
+    assert encode(tokenizer, asked[1:]) == [5]
+    with pytest.raises(UserError, match="chat template refuses messages of system, user: System role not supported"):
+        encode(tokenizer, asked)
 
 
 def test_merged_adapters_compute_what_base_and_adapters_compute(folder, tmp_path):
@@ -237,24 +257,3 @@ def test_bfloat16_hides_a_change_that_float32_shows():
         assert not torch.equal(logits(policy.model), before)
         with policy.autocast():
             assert torch.equal(logits(policy.model), rounded)
-
-
-def test_a_conversation_that_a_chat_template_refuses_is_told_with_its_reason(tmp_path):
-    _, tokenizer = load_model("tiny")
-    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    with pytest.raises(UserError, match="takes no conversation of system, user: System role not supported"):
-        encode(tokenizer, [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}])
-
-
-def test_a_model_without_an_output_head_says_no_next_tokens(tmp_path):
-    model, tokenizer = load_model("tiny")
-    config = copy.deepcopy(model.config)
-    config.tie_word_embeddings = False
-    headed = type(model)(config)
-    tokenizer.save_pretrained(tmp_path)
-    headed.save_pretrained(tmp_path)
-    assert load_model(str(tmp_path))[0].get_output_embeddings().weight.shape[0] == config.vocab_size
-    kept = {name: value for name, value in load_file(tmp_path / "model.safetensors").items() if not name.startswith("lm_head")}
-    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match="it has no output head"):
-        load_model(str(tmp_path))

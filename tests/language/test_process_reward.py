@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ import rlhub
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.training import execute
-from rlhub.language import decoding, process_reward, step_labels
+from rlhub.language import decoding, process_reward, search, step_labels
 from rlhub.language.advantages import process_advantages
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import load_policy
-from rlhub.language.process_reward import ProcessReward, as_examples, chances, read_appended, stepped
+from rlhub.language.model import encode_completion, load_policy
+from rlhub.language.process_reward import ProcessReward, are_labelled, as_examples, chances, judged, read_appended, stepped
 from rlhub.language.rows import Group
 from rlhub.language.scorer import StepScorer, load_scorer, read_head
 from rlhub.language.search import Search, chosen, line_ends, step_judge
@@ -294,32 +295,13 @@ def test_a_step_that_a_rater_wrote_is_right_and_a_row_without_rated_steps_is_lef
     columns = load_task(str(path)).split("train")[0].columns
     assert (columns["steps"], columns["labels"]) == (["good\n", "fine\n"], [1, 1])
     unrated = {"completions": [{"text": "x", "rating": None}], "chosen_completion": None}
-    path.write_text(json.dumps({"question": {"problem": "?"}, "label": {"steps": [unrated]}}) + "\n")
-    with pytest.raises(UserError, match=r"no rows to train on"):
-        load_task(str(path))
+    nothing = [{"question": {"problem": "?"}, "label": {"steps": steps}} for steps in ([unrated], [], [unrated | {"completions": []}])]
     with path.open("a") as file:
-        file.write(json.dumps({"question": {"problem": "?"}, "label": {"steps": [after]}}) + "\n")
-    assert [example.columns["steps"] for example in load_task(str(path)).split("train")] == [["fine\n"]]
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([{"prompt": "a"}, {"prompt": "b", "steps": ["x"], "labels": [1]}], r"row 1 of the task .* has no steps and labels"),
-        ([{"prompt": "b", "steps": ["x"], "labels": [1]}, {"prompt": "a", "steps": None}], r"row 2 of the task .* has no steps and labels"),
-        (
-            [{"prompt": "b", "steps": ["x"], "labels": [1]}, {"prompt": "a", "steps": ["x"], "labels": [2]}],
-            r"row 2; prompt 'a'\): give texts",
-        ),
-        ([{"prompt": "b", "steps": ["x"]}], r"row 1; prompt 'b'\): give texts"),
-        ([{"prompt": "a"}], "has neither labelled steps nor answers"),
-    ],
-)
-def test_rows_that_no_judge_can_learn_from_are_refused_before_anything_is_loaded(rows, said, tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(UserError, match=said):
-        rlhub.train(ProcessReward(model="no such model", task=str(path), steps=1), runs=tmp_path / "runs", name="judge")
+        file.write("".join(json.dumps(row) + "\n" for row in nothing))
+    assert len(load_task(str(path)).split("train")) == 1
+    path.write_text(json.dumps(nothing[0]) + "\n")
+    with pytest.raises(UserError, match="no rows to train on"):
+        load_task(str(path))
 
 
 def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_rest_left_out(tiny, monkeypatch):
@@ -344,14 +326,47 @@ def test_of_a_solution_that_was_cut_off_the_last_whole_step_is_finished_and_the_
         {"steps": ["a"], "labels": [1, 0]},
         {"steps": [], "labels": []},
         {"steps": ["a"], "labels": [2]},
+        {"steps": ["a"], "labels": ["1"]},
         {"steps": [""], "labels": [1]},
+        {"steps": "a", "labels": [1]},
         {"steps": ["a"], "labels": [1], "ended": "no"},
     ],
 )
-def test_steps_that_cant_be_learnt_from_are_named(columns):
+def test_steps_that_cant_be_learnt_from_are_named(columns, tmp_path):
     scorer = toy_scorer(outputs=2)
     with pytest.raises(UserError, match="can't be learnt from"):
         stepped(scorer, "mine", [Example("w5", None, columns)])
+    path = tmp_path / "steps.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "w5"} | each) + "\n" for each in ({"steps": ["a"], "labels": [1]}, columns)))
+    with pytest.raises(UserError, match=r"steps\.jsonl:2: its steps can't be learnt from: give texts in steps"):
+        load_task(str(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"answer": "b"}, {"steps": ["a"], "labels": [1]}], r"mixed\.jsonl:1: it has no steps and labels, and others have"),
+        ([{"steps": ["a"], "labels": [1]}, {"answer": "b"}], r"mixed\.jsonl:2: it has no steps and labels, and others have"),
+        ([{"steps": ["a"], "labels": [1]}, {"steps": ["a"]}], r"mixed\.jsonl:2: its steps can't be learnt from"),
+        ([{"labels": [1]}], r"mixed\.jsonl:1: its steps can't be learnt from"),
+        ([{}, {}], r"mixed\.jsonl can't tell right solutions from wrong ones"),
+    ],
+)
+def test_rows_are_all_labelled_or_none_and_something_tells_right_from_wrong(rows, said, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "w5"} | row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=said):
+        rlhub.train(ProcessReward(model="tiny", task=str(path), steps=1, solutions=2, batch=2), seed=0, runs=tmp_path / "runs")
+
+
+def test_solutions_are_labelled_only_where_a_reward_tells_whether_they_are_right(tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"w{place}"} | ({"answer": "x"} if place % 2 else {})) + "\n" for place in range(8)))
+    task = load_task(str(path))
+    assert not are_labelled(task.split("train"))
+    assert [example.prompt for example in judged(task)] == ["w1", "w3", "w5", "w7"]
+    for spec in ("facts:capitals", "reasoning-gym:gcd?size=20"):
+        assert judged(load_task(spec)) == load_task(spec).examples("train") or spec.startswith("reasoning")
 
 
 def test_the_best_is_taken_or_the_answer_that_weighs_most():
@@ -369,9 +384,9 @@ def test_lines_end_where_a_token_ends_with_a_break(tiny):
 @pytest.mark.parametrize("strategy", ["single", "majority", "best-of-n", "weighted-vote", "beam", "lookahead"])
 def test_every_strategy_finds_something_counts_its_tokens_and_can_be_repeated(tiny, run, strategy):
     judge = step_judge(load_scorer(str(run.folder), kind=StepScorer, fresh=False, precision="fp32"), "min")
-    search = Search(strategy=strategy, n=4, width=2, rounds=3, max_new_tokens=4)
+    wanted = Search(strategy=strategy, n=4, width=2, rounds=3, max_new_tokens=4)
     example = Example("The capital of France is the city of", " Paris", {})
-    found, again = (search(tiny, example, judge=judge, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    found, again = (wanted(tiny, example, judge=judge, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert found == again
     assert found.text in found.candidates
     assert 0 < found.tokens <= {"single": 4, "beam": 4 * 4 * 3, "lookahead": 8 * 4 * 3}.get(strategy, 16)
@@ -395,6 +410,19 @@ def test_a_beam_keeps_the_beginnings_that_the_judge_likes(tiny):
         generator=torch.Generator().manual_seed(0),
     )
     assert found.text.startswith(wanted)
+
+
+def test_a_beam_ends_with_a_vote_that_is_weighted(tiny, monkeypatch):
+    texts = [" Rome", " Paris", "Paris", " Oslo"]
+    groups = [Group(prompt=[1], completions=[encode_completion(tiny.tokenizer, text) for text in texts])]
+    drawn = SimpleNamespace(groups=groups, ended=torch.ones(1, 4, dtype=torch.bool), lengths=torch.ones(1, 4, dtype=torch.long))
+    monkeypatch.setattr(search, "complete", lambda *_, **__: drawn)
+    worths = dict(zip(texts, [0.6, 0.4, 0.3, 0.1], strict=True))
+    found = Search(strategy="beam", n=4, width=1)(
+        tiny, Example("Capital?", None, {}), judge=lambda _, given, ended: [worths[text] for text in given]
+    )
+    assert found.candidates == texts
+    assert found.text == " Paris"
 
 
 @pytest.mark.parametrize(("fields", "words"), [({"strategy": "beam", "n": 6}, "must divide n"), ({"n": 0}, "at least 1")])

@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
@@ -16,11 +15,11 @@ from rlhub.core.run import Run
 from rlhub.core.training import execute
 from rlhub.language.collect import Collect
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import load_model
 from rlhub.language.r1 import R1
 from rlhub.language.rule_rewards import has_form, language_consistency, reflections, tag_format, thought, thought_words
-from rlhub.language.stages import same_stage
+from rlhub.language.stages import Stages, same_stage
 from rlhub.language.task import columns_of, load_task
+from rlhub.language.tiny import tiny_folder
 from rlhub.language.worked import running_sum, with_error, work_out
 
 PUZZLES = {
@@ -160,6 +159,53 @@ def test_r1_zero_is_reinforcement_alone(tmp_path):
         R1(zero=True, student="tiny")
 
 
+def test_r1_zero_is_rewarded_for_right_answers_and_their_form_alone(tmp_path):
+    stages = Stages(Run.create(R1(zero=True), runs=tmp_path))
+    assert R1(zero=True).system(stages, "reason").reward == "right+0.2*format"
+    assert R1().system(stages, "reason").reward == R1().system(stages, "align").reward == "right+0.2*format+0.1*language"
+    assert R1(zero=True, reward="task").system(stages, "reason").reward == "task"
+
+
+def test_a_student_is_taught_what_is_beside_too(tmp_path):
+    stages = Stages(Run.create(R1(), runs=tmp_path))
+    recipe = R1(student="tiny", beside="others.jsonl")
+    assert recipe.system(stages, "collect").beside == recipe.system(stages, "collect-for-student").beside == "others.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"task": "reasoning-gym:chain_sum?size=20"}, "asks for no thought in tags"),
+        ({"task": "facts:capitals"}, "the reward right.* wants: give a task with think=true"),
+        ({"task": "reasoning-gym:gcd?think=true&size=20"}, r"no worked solutions to begin with: give a file .* \(--cold-start\)"),
+    ],
+)
+def test_what_would_fail_after_the_first_reinforcement_is_refused_at_the_start(fields, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        rlhub.train(R1(model="tiny", **fields), seed=0, runs=tmp_path, name="mine")
+    assert not (tmp_path / "mine" / "stages").exists()
+
+
+def test_a_cold_start_of_the_form_does_for_a_task_that_doesnt_ask_for_it(tmp_path):
+    begun = tmp_path / "begun.jsonl"
+    begun.write_text(json.dumps({"prompt": "2 + 2 =", "answer": "<think>two and two</think><answer>4</answer>"}) + "\n")
+    R1(model="tiny", task="reasoning-gym:gcd?think=true&size=20", cold_start=str(begun)).check(seed=0)
+    R1(model="tiny", task="facts:capitals", cold_start=str(begun)).check(seed=0)
+    R1(model="tiny", task="facts:capitals", zero=True).check(seed=0)
+
+
+def test_a_chat_template_that_opens_the_thought_itself_is_refused(tmp_path):
+    shutil.copytree(tiny_folder(), tmp_path / "opened")
+    template = "{% for message in messages %}{{ message['content'] }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"
+    (tmp_path / "opened" / "chat_template.jinja").write_text(template)
+    asked = {"model": str(tmp_path / "opened"), "task": "reasoning-gym:chain_sum?think=true&size=20"}
+    for system in (R1(**asked), R1(**asked, zero=True), Collect(**asked, reward="right+0.2*format")):
+        with pytest.raises(UserError, match=r"the chat template of .*opened ends with <think>"):
+            rlhub.train(system, seed=0, runs=tmp_path / "runs")
+    R1(**asked, reward="right").check(seed=0)
+    R1(**asked | {"task": "facts:capitals"}, zero=True).check(seed=0)
+
+
 def test_a_run_that_was_stopped_in_a_stage_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     whole = rlhub.train(small(), seed=0, runs=tmp_path, name="whole")
 
@@ -195,33 +241,3 @@ def test_settings_name_the_same_stage_wherever_the_run_lies():
     assert not same_stage("runs/a/stages/collect", "runs/a/stages/reason")
     assert not same_stage("smollm2", "smollm2")
     assert not same_stage(3, 3)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"task": "reasoning-gym:chain_sum"}, r"are no thoughts and answers in tags.*add \?think=true"),
-        ({"task": "reasoning-gym:leg_counting?think=true"}, "has no worked answers to imitate first: give a file of some as --cold-start"),
-    ],
-)
-def test_what_would_leave_nothing_to_imitate_is_refused_before_the_first_stage(settings, said, tmp_path):
-    with pytest.raises(UserError, match=said):
-        rlhub.train(R1(model="tiny", **settings), runs=tmp_path / "runs", name="r1")
-    assert not (tmp_path / "runs" / "r1" / "stages").exists()
-
-
-def test_a_chat_template_that_opens_the_thought_is_refused(tmp_path):
-    model, tokenizer = load_model("tiny")
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}<think>"
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    system = R1(model=str(tmp_path / "model"), task="reasoning-gym:chain_sum?think=true")
-    with pytest.raises(UserError, match="opens the thought itself"):
-        system.check_form()
-    replace(system, reward="right").check_form()
-
-
-def test_r1_zero_is_rewarded_for_answer_and_form_as_in_the_paper():
-    assert R1(zero=True).rewarded == "right+0.2*format"
-    assert R1().rewarded == "right+0.2*format+0.1*language"
-    assert R1(zero=True, reward="right").rewarded == "right"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhub.core.errors import UserError
+from rlhub.language import reasoning
 from rlhub.language.task import Example, Task, columns_of, load_task
 
 NUMBERS = Task(name="numbers", splits={"train": [Example(str(index), str(index)) for index in range(7)]}, rewards=[])
@@ -115,32 +116,72 @@ def test_puzzles_are_scored_by_their_own_scorer_with_exactness_beside_it():
     assert task.measure(prompts, completions, **columns) == {"solved": [1.0, 0.0, 0.0], "exact_match": [1.0, 0.0, 0.0]}
 
 
-def test_puzzles_of_the_test_split_are_others_and_all_come_from_the_seed():
+OF_TWO = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}
+
+
+def asked(examples):
+    return [example.columns["entry"]["question"] for example in examples]
+
+
+def test_puzzles_come_from_the_seed():
     one, same, other = (load_task("reasoning-gym:spell_backward?size=300", seed=seed) for seed in (0, 0, 1))
-    assert one.examples("train") == same.examples("train") != other.examples("train")
-    assert one.examples("test") == same.examples("test") != other.examples("test")
-    assert len(one.examples("test")) == 200
-
-
-def asked(task, split):
-    return [example.columns["entry"]["question"] for example in task.split(split)]
+    for split in ("train", "test"):
+        assert one.examples(split) == same.examples(split) != other.examples(split)
 
 
 @pytest.mark.parametrize(
-    "spec", ["chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=2", "spell_backward?min_word_len=3&max_word_len=5"]
+    ("dataset", "count"),
+    [
+        ("chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=2", 200),
+        ("spell_backward?size=300", 200),
+        ("acre?size=50", 50),
+        ("gsm_symbolic?size=500", 200),
+        ("leg_counting?size=5", 5),
+        ("number_sorting?think=true&size=1000&min_numbers=3&max_numbers=3&min_value=0&max_value=9", 200),
+    ],
 )
-def test_the_test_split_asks_nothing_that_training_asks(spec):
-    task = load_task(f"reasoning-gym:{spec}")
-    test = asked(task, "test")
-    assert len(test) == len(set(test)) == 200
-    assert not set(test) & set(asked(task, "train"))
-    assert asked(task, "test")[10:20] == [example.columns["entry"]["question"] for example in task.split("test")[10:20]]
-    assert task.split("test").source.repeated == 0
+def test_no_puzzle_is_asked_in_training_and_in_the_test_nor_twice_in_the_test(dataset, count):
+    task = load_task(f"reasoning-gym:{dataset}")
+    test = task.split("test")
+    assert len(test) == count == len(set(asked(test)))
+    assert not set(asked(test)) & set(asked(task.split("train")))
+    assert test.known == 0
+    assert test[:3] == list(test)[:3]
+    assert [test[-1], test[2]] == [list(test)[-1], test[:3][2]]
+    with pytest.raises(IndexError):
+        test[count]
 
 
-def test_where_training_asks_all_there_is_tests_ask_it_again():
+def test_new_puzzles_take_the_place_of_known_ones_in_the_order_of_their_seeds():
+    task = load_task("reasoning-gym:chain_sum?" + "&".join(f"{name}={value}" for name, value in OF_TWO.items()))
+    train = set(asked(task.split("train")))
+    first = [entry["question"] for entry in reasoning.make("chain_sum", OF_TWO, size=200, seed=reasoning.TEST_SEED)]
+    new = [question for question in dict.fromkeys(first) if question not in train]
+    assert 50 < len(new) < 150
+    assert asked(task.split("test"))[: len(new)] == new
+
+
+def test_in_a_world_that_training_exhausts_the_test_says_what_it_repeats():
     task = load_task("reasoning-gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=1")
-    assert len(task.split("test")) == task.split("test").source.repeated == 200
+    test = task.split("test")
+    assert len(test) == test.known == len(asked(test)) == 200
+
+
+def test_puzzles_that_take_minutes_are_not_compared(monkeypatch):
+    monkeypatch.setattr(reasoning, "questions", None)
+    test = load_task("reasoning-gym:countdown?size=10").split("test")
+    assert len(asked(test)) == 10
+    assert test.known is None
+
+
+def test_training_questions_are_made_once(monkeypatch):
+    made = []
+    make = reasoning.make
+    monkeypatch.setattr(reasoning, "make", lambda *given, **size: made.append(size) or make(*given, **size))
+    reasoning.questions.cache_clear()
+    for think in ("false", "true"):
+        load_task(f"reasoning-gym:gcd?size=30&think={think}").examples("test")
+    assert len(made) == 5
 
 
 @pytest.mark.parametrize(
@@ -149,12 +190,19 @@ def test_where_training_asks_all_there_is_tests_ask_it_again():
         ("reasoning-gym:chainsum", "do you mean chain_sum"),
         ("reasoning-gym:chain_sum?terms=2", "no setting 'terms'; it has min_terms"),
         ("reasoning-gym:chain_sum?min_terms=9&max_terms=2", "refuses its settings"),
-        ("reasoning-gym:chain_sum?min_terms=2.5", "refuses its settings"),
-        ("reasoning-gym:spell_backward?min_word_len=60&max_word_len=70", "refuses its settings"),
-        ("reasoning-gym:chain_sum?size=2.5", "size of the task .* is 2.5; give a number of puzzles from 1 on"),
-        ("reasoning-gym:chain_sum?size=0", "is 0; give a number"),
-        ("reasoning-gym:chain_sum?think=no", "think of the task .* is 'no'; give true or false"),
-        ("bridges:1?size=0", "is 0; give a number of questions from 1 on"),
+        ("reasoning-gym:chain_sum?min_terms=2.5", r"data set chain_sum refuses its settings .*'min_terms': 2\.5"),
+        ("reasoning-gym:leg_counting?min_animals=1.5", "leg_counting refuses its settings"),
+        ("reasoning-gym:spell_backward?min_word_len=60&max_word_len=70", "spell_backward refuses its settings"),
+        ("reasoning-gym:chain_sum?size=2.5", r"the option 'size' of the task .* is 2\.5; it is a whole number from 1 on"),
+        ("reasoning-gym:chain_sum?size=0", "'size' .* is 0;"),
+        ("reasoning-gym:chain_sum?size=-1", "'size' .* is -1;"),
+        ("reasoning-gym:chain_sum?size=true", "'size' .* is True;"),
+        ("bridges:1?size=0", "the option 'size' of the task 'bridges:1.size=0' is 0; it is a whole number from 1 on"),
+        ("bridges:1?size=-1", "'size' .* is -1;"),
+        ("bridges:1?size=true", "'size' .* is True;"),
+        ("reasoning-gym:chain_sum?think=False", "the option 'think' of the task .* is 'False'; it is true or false"),
+        ("reasoning-gym:chain_sum?think=no", "is 'no'; it is true or false"),
+        ("reasoning-gym:chain_sum?think=1", "is 1; it is true or false"),
         ("facts:rivers", "no facts about 'rivers'"),
         ("facts:capitals?tone=polite", "no option 'tone'"),
         ("facts:capitals?chat=maybe", "is not a bool"),

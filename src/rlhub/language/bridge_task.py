@@ -56,8 +56,8 @@ def bridges_task(name: str, blocks: str, *, seed: int, chain: str = "path", size
     """
     if not blocks.isdecimal() or int(blocks) < 1:
         raise UserError(f"the task {name!r} needs a number of blocks from 1 on, as in bridges:3, and has {blocks!r}")
-    if size < 1:
-        raise UserError(f"the size of the task {name!r} is {size}; give a number of questions from 1 on")
+    if type(size) is not int or size < 1:
+        raise UserError(f"the option 'size' of the task {name!r} is {size!r}; it is a whole number from 1 on")
     check_chain(chain)
     settings: dict[str, Any] = {"blocks": int(blocks), "chain": chain, "seed": seed}
     splits = {"train": Questions("train", size, **settings), "test": Questions("test", TEST_SIZE, **settings)}

@@ -1,8 +1,8 @@
 """Expert iteration (Anthony et al. 2017, arXiv:1705.08439; Zelikman et al. 2022, STaR, arXiv:2203.14465): imitate one's own best answers.
 
 In each round the policy answers many prompts several times, the answers whose reward is high enough are kept, each once, and imitated for a
-number of steps. One round is rejection sampling with fine-tuning; DeepSeek-R1's third stage (arXiv:2501.12948, Sec. 2.3.3) teaches the base
-anew by it and not the policy that was sampled.
+number of steps. One round is rejection sampling with fine-tuning. (DeepSeek-R1's third stage, arXiv:2501.12948, Sec. 2.3.3, fine-tunes the
+base anew instead, and on other answers beside: that is `r1.py`.)
 """
 
 import time

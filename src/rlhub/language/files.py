@@ -1,8 +1,7 @@
 """Tasks from a person's own data: JSONL files, and data sets that `datasets` reads."""
 
-import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,17 @@ from rlhub.language.task import Example, Task
 
 Row = tuple[str, dict[str, Any]]  # where it stands (for messages to the person), and what it holds
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".json": "json", ".jsonl": "json", ".txt": "text"}
+LABELLED = "give texts in steps, as many numbers from 0 to 1 in labels, and true or false in ended, if that is there"
+"""What labelled steps must be (`go_together`)."""
+
+
+class Rows(list[Example]):
+    """Examples, and where each of them stands, for messages to the person."""
+
+    def __init__(self, examples: Iterable[tuple[str, Example]]) -> None:
+        found = list(examples)
+        super().__init__(example for _, example in found)
+        self.places = [where for where, _ in found]
 
 
 def file_task(
@@ -50,22 +60,14 @@ def file_task(
         rows = {"train": dataset_rows(source, config, split)} | ({"test": dataset_rows(source, config, test)} if test else {})
     else:
         rows = {"train": jsonl_rows(Path(source))} | ({"test": jsonl_rows(Path(test))} if test else {})
-    splits = {kind: list(examples_of(lines, columns)) for kind, lines in rows.items()}
+    splits = {
+        kind: Rows((where, one) for where, row in lines if (one := example(where, row, *columns)) is not None)
+        for kind, lines in rows.items()
+    }
     for kind, examples in splits.items():
         if not examples:
             raise UserError(f"the task {name} has no rows to {kind} on")
     return Task(name=name, splits=splits, rewards=[(exact_match, 1.0)], seed=seed)
-
-
-class Unrated(Exception):  # noqa: N818
-    """A row of PRM800K of whose solution no step was rated, as where the raters gave the problem up."""
-
-
-def examples_of(lines: Iterator[Row], columns: tuple[str, str]) -> Iterator[Example]:
-    """Rows as examples, without those of PRM800K that rate nothing."""
-    for where, row in lines:
-        with contextlib.suppress(Unrated):
-            yield example(where, row, *columns)
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
@@ -120,8 +122,8 @@ def read_local(path: Path, split: str) -> Any:
     return datasets.load_dataset(str(path), split=split)
 
 
-def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Example:
-    """One row as an example.
+def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Example | None:
+    """One row as an example; None for a row of PRM800K that says nothing.
 
     Raises:
         UserError: a column is missing or of the wrong kind.
@@ -131,9 +133,14 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
     prompt, answer = row.get(prompt_column), row.get(answer_column)
     columns = {name: value for name, value in row.items() if name not in (prompt_column, answer_column) and value is not None}
     if prompt is None and isinstance(row.get("question"), dict) and isinstance(row.get("label"), dict):
-        prompt, columns = prm800k(where, row)
+        rated = prm800k(where, row)
+        if rated is None:
+            return None
+        prompt, columns = rated
     if prompt is None and {"problem", "steps", "label"} <= row.keys():
         prompt, columns = processbench(where, row)
+    if {"steps", "labels"} <= columns.keys() and not go_together(columns):
+        raise UserError(f"{where}: its steps can't be learnt from: {LABELLED}")
     if prompt is None and row.get("messages") is not None:
         prompt, answer = split_conversation(where, "messages", row["messages"])
     earlier: dict[str, list[dict[str, str]]] = {}
@@ -156,16 +163,28 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
     return Example(checked_prompt(where, prompt_column, prompt), None if answer is None else str(answer), columns)
 
 
-def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def go_together(columns: Mapping[str, Any]) -> bool:
+    """Whether steps are texts with a label from 0 (wrong) to 1 (right) for each, and `ended`, if it is there, is true or false."""
+    steps, labels = columns.get("steps"), columns.get("labels")
+    return (
+        isinstance(columns.get("ended", True), bool)
+        and isinstance(steps, list)
+        and isinstance(labels, list)
+        and len(steps) == len(labels) > 0
+        and all(isinstance(step, str) and step for step in steps)
+        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in labels)
+    )
+
+
+def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """A row of PRM800K (Lightman et al. 2023, arXiv:2305.20050): the problem, its solution's steps, and 1 or 0 for each.
 
     Of several wordings of a step the one that the raters went on with counts: one of the model's, or where none would do their own, which
     is right; where they went on with none, the first. A rating of 0 (neutral) is no error; what comes after the first error was not rated.
-    A solution has ended only where they found it finished.
+    A solution has ended only where they found it finished. Where they gave up before they rated a step, there is nothing to learn: None.
 
     Raises:
         UserError: it is not laid out so.
-        Unrated: none of its steps is rated.
     """
     steps, labels = [], []
     try:
@@ -173,6 +192,8 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             chosen, human = step.get("chosen_completion"), step.get("human_completion")
             if chosen is None and human is not None:
                 chosen, rating = human, 1
+            elif not step["completions"]:
+                break
             else:
                 chosen = step["completions"][chosen or 0]
                 rating = chosen["rating"]
@@ -183,7 +204,7 @@ def prm800k(where: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             if labels[-1] == 0:
                 break
         if not steps:
-            raise Unrated(where)
+            return None
         ended = row["label"].get("finish_reason") == "solution" and len(steps) == len(row["label"]["steps"])
         return row["question"]["problem"], {"steps": steps, "labels": labels, "ended": ended}
     except (KeyError, IndexError, TypeError) as error:

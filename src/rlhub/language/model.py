@@ -29,6 +29,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 ADAPTER = "adapter"
 PRECISION = "trained_precision"
 """Where a checkpoint's config.json tells it."""
+UNKNOWN = "it is no alias, run or folder, and the hub doesn't give it"
 
 
 def model_source(name: str) -> str:
@@ -54,15 +55,18 @@ def load_model(
         device: where they are kept; by default the best there is.
 
     Raises:
-        UserError: nothing of that name can be loaded, or it has no tokenizer.
+        UserError: nothing of that name can be loaded, or it has no tokenizer, or nothing that says which token follows.
     """
     source = model_source(name)
     with without_bars():
         model, missing = load_weights(name, source, dtype)
-        head = getattr(model.get_output_embeddings(), "weight", None)
-        if any(parameter is head and key in missing for key, parameter in model.named_parameters()):
-            raise UserError(f"the model {name!r} says no next tokens: it has no output head (is it a reward model or a judge of steps?)")
         tokenizer = load_tokenizer(name, source)
+    # transformers draws what is missing, and counts as there what is tied to the input's embedding
+    unembedding = model.get_output_embeddings()
+    if any(f"{place}.weight" in missing for place, module in model.named_modules() if module is unembedding):
+        raise UserError(
+            f"the model {name!r} can't write: it has no unembedding, as a reward model or a judge of steps has none; give a language model"
+        )
     nn.Module.to(model, device or best_device())
     return model.eval(), tokenizer
 
@@ -78,7 +82,7 @@ def load_weights(
         model, told = kind.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options)
         return model, set(told["missing_keys"])
     except Exception as error:  # transformers, the hub client and safetensors raise a dozen kinds
-        reason = "it is not a model folder that can be read" if local else "it is no alias, run or folder, and the hub doesn't give it"
+        reason = "it is not a model folder that can be read" if local else UNKNOWN
         raise UserError(f"can't load the model {name!r}: {reason} ({first_line(error)})") from error
 
 
@@ -88,6 +92,11 @@ def load_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
     One that was saved as a plain `tokenizers` pipeline is read as that: for some families transformers would put the family's own
     pipeline in its place.
     """
+    try:
+        if not Path(source).is_dir():
+            ask_for_model(source)
+    except Exception as error:  # as for the weights
+        raise UserError(f"can't load the model {name!r}: {UNKNOWN} ({first_line(error)})") from error
     try:
         plain = get_tokenizer_config(source).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
         tokenizer = (PreTrainedTokenizerFast if plain else AutoTokenizer).from_pretrained(source)
@@ -125,7 +134,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | list[dict[str, str]
         return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in prompt)
-        raise UserError(f"the model's chat template takes no conversation of {roles}: {error}") from error
+        raise UserError(f"the model's chat template refuses messages of {roles}: {first_line(error)}") from error
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: str) -> list[int]:

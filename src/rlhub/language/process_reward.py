@@ -7,7 +7,7 @@ solution several times from the end of each step (`step_labels.py`).
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from rlhub.core.files import read_appended, writing
 from rlhub.core.progress import progress
 from rlhub.core.run import Run
 from rlhub.core.system import check_fields
+from rlhub.language.files import LABELLED, Rows, go_together
 from rlhub.language.model import Policy, encode, load_policy
 from rlhub.language.optimisation import FineTuning, pace
 from rlhub.language.rollout import generate
@@ -72,9 +73,8 @@ class ProcessReward(FineTuning):
         """Train in a run."""
         task = load_task(self.task, seed=run.seed)
         examples: Sequence[Example] = task.split("train")
-        if not has_labels(task.name, examples):
-            check_reward(task, examples[0])
-            examples = self.labelled(run, task)
+        if not are_labelled(examples):
+            examples = self.labelled(run, replace(task, splits={"train": judged(task)}))
         scorer = load_scorer(
             self.model,
             kind=StepScorer,
@@ -156,38 +156,37 @@ class ProcessReward(FineTuning):
         )
 
 
-def has_labels(name: str, examples: Sequence[Example]) -> bool:
-    """Whether a task's rows bring labelled steps: all of them, or none.
+def are_labelled(examples: Sequence[Example]) -> bool:
+    """Whether examples hold solutions with labelled steps: all do, or none does.
 
     Raises:
-        UserError: some do and others don't, or a row's steps and labels don't go together; the row is told.
+        UserError: some do and some don't, or their steps can't be learnt from.
     """
-    # What isn't a list makes its examples when they are asked for, by one rule for all.
-    read = examples if isinstance(examples, list) else examples[:1]
-    labelled = [bool({"steps", "labels"} & example.columns.keys()) for example in read]
-    if not any(labelled):
-        return False
-    if not all(labelled):
-        raise UserError(
-            f"row {labelled.index(False) + 1} of the task {name} has no steps and labels, and others have: give them in all rows or in none"
-        )
-    for number, example in enumerate(read, start=1):
-        labelled_steps(f"{name}, row {number}", example)
-    return True
+    rows = examples if isinstance(examples, list) else examples[:1]  # what is made when it is asked for is all of one kind
+    has = [not {"steps", "labels"}.isdisjoint(example.columns) for example in rows]
+    for index, example in enumerate(rows if any(has) else []):
+        where = examples.places[index] if isinstance(examples, Rows) else f"the row {index + 1}"
+        if not has[index]:
+            raise UserError(f"{where}: it has no steps and labels, and others have: labels are read for all rows, or made for all")
+        if not go_together(example.columns):
+            raise UserError(f"{where}: its steps can't be learnt from: {LABELLED}")
+    return any(has)
 
 
-def check_reward(task: Task, example: Example) -> None:
-    """Refuse a task that can't tell right solutions from wrong ones, as its steps would all be labelled wrong.
+def judged(task: Task) -> Sequence[Example]:
+    """The training examples of which a reward says whether an answer is right.
 
     Raises:
-        UserError: none of its rewards applies.
+        UserError: there are none.
     """
-    columns = columns_of([example]) | {"completion_ids": [[]], "step": 0, "seed": task.seed}
-    if task.score([example.prompt], ["?"], **columns) == [None]:
-        raise UserError(
-            f"the task {task.name} has neither labelled steps nor answers that tell which solutions are right: give rows with steps and "
-            "labels, or with answers"
-        )
+    examples = task.split("train")
+    rows = examples if isinstance(examples, list) else examples[:1]
+    columns = columns_of(rows) | {"completion_ids": [[] for _ in rows], "step": 0, "seed": task.seed}
+    scores = task.score([example.prompt for example in rows], [""] * len(rows), **columns)
+    kept = [example for example, score in zip(rows, scores, strict=True) if score is not None]
+    if not kept:
+        raise UserError(f"the task {task.name} can't tell right solutions from wrong ones: give its rows answers, or steps and labels")
+    return kept if isinstance(examples, list) else examples
 
 
 def as_examples(rows: Sequence[dict[str, Any]], *, stops: bool) -> list[Example]:
@@ -230,20 +229,10 @@ def labelled_steps(name: str, example: Example) -> tuple[list[str], list[float],
     Raises:
         UserError: they don't go together.
     """
-    steps, given, ended = example.columns.get("steps"), example.columns.get("labels"), example.columns.get("ended", True)
-    if not (
-        isinstance(ended, bool)
-        and isinstance(steps, list)
-        and isinstance(given, list)
-        and len(steps) == len(given) > 0
-        and all(isinstance(step, str) and step for step in steps)
-        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in given)
-    ):
-        raise UserError(
-            f"the steps of a row can't be learnt from ({name}; prompt {str(example.prompt)[:60]!r}): "
-            "give texts in steps, as many numbers from 0 to 1 in labels, and true or false in ended, if that is there"
-        )
-    return steps, [float(value) for value in given], ended
+    if not go_together(example.columns):
+        raise UserError(f"the task {name} has a row whose steps can't be learnt from (prompt {str(example.prompt)[:60]!r}): {LABELLED}")
+    columns = example.columns
+    return columns["steps"], [float(value) for value in columns["labels"]], columns.get("ended", True)
 
 
 def chances(

@@ -2,11 +2,12 @@
 
 A data set scores its own answers. Some scorers raise where a text isn't what they look for; some hand it to `eval`, as such or by sympy,
 where a model's text would run as code; and a text as short as `9**9**9` keeps arithmetic busy for hours. None of this may end a training.
+Two scorers give one constant text full credit for every puzzle, which a training would soon find; their full credit is looked at again.
 """
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -25,11 +26,6 @@ SECONDS = 3.0
 UNREADABLE = "?"
 """A text that no data set can read; what is refused gets its score."""
 
-TOLERANCE = Fraction(1, 10_000)
-"""How far a probability may be off: coin_flip's own."""
-PARTIAL = 0.9
-"""The most that an answer gets which its data set's scorer takes for right and which isn't."""
-
 FUNCTIONS = frozenset(
     {"exp", "log", "ln", "sqrt", "pi", "Abs", "abs"}
     | {f"{arc}{name}{h}" for arc in ("", "a") for name in ("sin", "cos", "tan") for h in ("", "h")}
@@ -39,6 +35,9 @@ FUNCTIONS = frozenset(
 WORD = re.compile(r"_\w*|[^\W\d_]\w+")
 CODE = re.compile(r"[\"'`\\\[\]{}:;@=]|\.\s*[^\W\d]")
 """What Python has and algebra hasn't: strings, lists, statements, attributes."""
+ARITHMETIC = re.compile(r"[\d\s()+\-*/]*")
+TOLERANCE = 1e-4
+"""How far from a probability the scorer of coin_flip lets an answer lie."""
 LITERAL = (ast.Expression, ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Name, ast.Load, ast.UnaryOp, ast.USub, ast.UAdd)
 
 
@@ -46,7 +45,7 @@ class PuzzleScores:
     """A data set's score of each answer, between 0 and 1.
 
     Where a scorer raises on a text, but not on the data set's own answer, that text is worth nothing. A text that could run as code, and
-    one whose arithmetic takes longer than `SECONDS`, get what an unreadable text gets.
+    one whose arithmetic takes longer than `SECONDS`, get what an unreadable text gets. Full credit is checked as `CHECKS` has it.
     """
 
     def __init__(self, source: Any) -> None:
@@ -89,26 +88,12 @@ class PuzzleScores:
         if value is None:
             self._source.score_answer(entry["answer"], entry)  # raises where the data set itself is to blame
             return 0.0
-        return value if value < 1 or is_right(answer, entry) else min(value, PARTIAL)
+        return value
 
 
 def dataset(entry: dict[str, Any]) -> str:
     """The name of the data set that an entry is from, where several are mixed too."""
     return str(entry["metadata"].get("source_dataset"))
-
-
-def is_right(answer: str, entry: dict[str, Any]) -> bool:
-    """Whether an answer with full marks is one: two scorers give them to what is right for no puzzle, or for all.
-
-    puzzle24's doesn't ask whether the four numbers are those of the puzzle, and coin_flip's takes any beginning of the answer, as 0.
-    """
-    match dataset(entry):
-        case "puzzle24":
-            return sorted(map(int, re.findall(r"\b\d+\b", answer))) == sorted(entry["metadata"]["numbers"])
-        case "coin_flip":
-            said, wanted = (Fraction(text.replace(",", "")) for text in (answer, str(entry["answer"])))
-            return abs(said - wanted) <= TOLERANCE
-    return True
 
 
 def harmless(answer: str, name: str) -> bool:
@@ -128,12 +113,44 @@ def harmless(answer: str, name: str) -> bool:
 
 
 def tried(source: Any, answer: str, entry: dict[str, Any]) -> float | None:
-    """The data set's own score of an answer; None where its scorer raises, or has no number to say."""
+    """The data set's own score of an answer, its full credit checked; None where its scorer raises, or has no number to say."""
     try:
         value = float(source.score_answer(answer, entry=entry))
+        if value >= 1 and (check := CHECKS.get(dataset(entry))) is not None:
+            value = check(source, answer, entry)
     except Exception:  # each scorer fails in its own way
         return None
     return value if value == value else None
+
+
+def makes_24(source: Any, answer: str, entry: dict[str, Any]) -> float:
+    """1 where an expression is 24 and made of its puzzle's numbers, each once; else what the data set gives to an unreadable text.
+
+    reasoning-gym's scorer takes any four numbers within the bounds, and cuts what the expression is worth to a whole number.
+    """
+    from sympy.parsing.sympy_parser import parse_expr
+
+    numbers = sorted(map(int, re.findall(r"\d+", answer)))
+    plain = ARITHMETIC.fullmatch(answer) and "**" not in answer and "//" not in answer
+    if plain and numbers == sorted(entry["metadata"]["numbers"]) and parse_expr(answer.strip()) == 24:
+        return 1.0
+    return float(source.score_answer(UNREADABLE, entry=entry))
+
+
+def near(source: Any, answer: str, entry: dict[str, Any]) -> float:
+    """1 where a number is the puzzle's own; else how much of the longer of the two the shorter one is.
+
+    reasoning-gym's scorer gives full credit to every beginning of the right number: to 0 for every chance below one.
+    """
+    given, wanted = (Fraction(text.replace(",", "")) for text in (answer, str(entry["answer"])))
+    if abs(given - wanted) <= TOLERANCE:
+        return 1.0
+    lengths = [len(f"{float(number):.10g}") for number in (given, wanted)]
+    return min(lengths) / max(lengths)
+
+
+CHECKS: dict[str, Callable[[Any, str, dict[str, Any]], float]] = {"puzzle24": makes_24, "coin_flip": near}
+"""What becomes of full credit that a data set gave."""
 
 
 @cache

@@ -13,13 +13,11 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.collect import SAMPLES, Collect
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import encode, load_tokenizer, model_source
-from rlhub.language.rule_rewards import has_form
+from rlhub.language.model import load_tokenizer, model_source
+from rlhub.language.rule_rewards import check_template, has_form, spoken, wants_form
 from rlhub.language.sft import SFT
 from rlhub.language.stages import Stages
-from rlhub.language.task import load_task
-
-REWARD, ZERO_REWARD = "right+0.2*format+0.1*language", "right+0.2*format"
+from rlhub.language.task import load_task, require_answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +35,8 @@ class R1:
         everything_reward: of the last reinforcement, as in `reward-model:RUN`; by default as of the others, or where `everything` names a
             task, that task's own.
         student: a smaller model to be taught in the end; none by default.
-        reward: of the reinforcement; by default whether the answer is right, the form, and the language of the thought, of R1-Zero without
-            the language, as in the paper; how much each counts is our own choice.
+        reward: of the reinforcement; by default whether the answer is right, the form, and, but for R1-Zero, the language of the thought:
+            `right+0.2*format+0.1*language`.
         cold_steps: optimisation steps of the cold start.
         rl_steps: roll-outs of each reinforcement.
         collect_steps: batches of prompts that are sampled.
@@ -80,9 +78,36 @@ class R1:
         if self.zero and (self.cold_start or self.beside or self.everything or self.everything_reward or self.student):
             raise UserError("R1-Zero has one stage: it takes no cold_start, beside, everything, everything_reward or student")
 
+    @property
+    def rewarded(self) -> str:
+        """The reward of the reinforcement, as it was asked for or by default."""
+        return self.reward or ("right+0.2*format" if self.zero else "right+0.2*format+0.1*language")
+
+    def check(self, *, seed: int) -> None:
+        """See at the start what else would be found out after the first reinforcement.
+
+        Raises:
+            UserError: there is nothing to begin with, or no answer will have the form that is rewarded.
+        """
+        first = load_task(self.task, seed=seed).split("train")[0]
+        if wants_form(self.rewarded):
+            check_template(load_tokenizer(self.model, model_source(self.model)), [first.prompt], model=self.model)
+        if self.zero:
+            return
+        if not self.cold_start and first.answer is None:
+            raise UserError(
+                f"the task {self.task} has no worked solutions to begin with: give a file of prompts and answers (--cold-start)"
+            )
+        begun = require_answer(load_task(self.cold_start, seed=seed).split("train")[0] if self.cold_start else first)
+        if wants_form(self.rewarded) and "<think>" not in spoken(first.prompt) and not has_form(begun):
+            raise UserError(
+                f"the task {self.task} asks for no thought in tags, so that no answer has the form that the reward {self.rewarded} wants: "
+                "give a task with think=true, a --cold-start of that form, or another --reward"
+            )
+
     def train(self, run: Run) -> None:
         """Train all stages in a run."""
-        self.check_form()
+        self.check(seed=run.seed)
         stages = Stages(run)
         names = self.stages()
         for step in run.resume(len(names), stages=stages):
@@ -90,38 +115,6 @@ class R1:
             done = stages.train(name, self.system(stages, name), model=not name.startswith("collect"))
             last = {key: value for key, value in done.metrics()[-1].items() if key not in ("step", "time") and value is not None}
             run.log(step, **{f"{name}_{key}": value for key, value in last.items()})
-
-    @property
-    def rewarded(self) -> str:
-        """The reward of reasoning."""
-        return self.reward or (ZERO_REWARD if self.zero else REWARD)
-
-    def check_form(self) -> None:
-        """Refuse what would end without a single answer to learn from, after stages that take long.
-
-        Raises:
-            UserError: thoughts in tags are asked for where the answers to be imitated have none, there are none, or the model's chat
-                template opens the thought itself.
-        """
-        if "format" not in self.rewarded:
-            return
-        example = load_task(self.task).split("train")[0]
-        source = model_source(self.model)
-        asked = load_tokenizer(self.model, source)
-        if str(asked.decode(encode(asked, example.prompt))).rstrip().endswith("<think>"):
-            raise UserError(
-                f"the chat template of {self.model} opens the thought itself, so that no completion has the form which the reward format "
-                "asks for: give --reward right"
-            )
-        if self.zero or self.cold_start:
-            return
-        if example.answer is None:
-            raise UserError(f"the task {self.task} has no worked answers to imitate first: give a file of some as --cold-start")
-        if not has_form(example.answer):
-            raise UserError(
-                f"the answers of {self.task} are no thoughts and answers in tags, which the reward format asks for: add ?think=true to the "
-                "task, give --cold-start, or --reward right"
-            )
 
     def stages(self) -> list[str]:
         """The stages' names, in order."""

@@ -6,8 +6,12 @@ functions look at the form, the language, and the words of second thoughts.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
+from rlhub.core.errors import UserError
 from rlhub.language.rewards import Text, content
 
 FORM = re.compile(r"\s*<think>(?P<thought>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
@@ -32,6 +36,27 @@ def thought(text: str) -> str:
     """What a text thinks: all up to the end of its thought, or up to its answer where the tag is missing."""
     before = text.partition("</think>")[0].partition("<answer>")[0]
     return before.removeprefix("<think>").strip()
+
+
+def wants_form(reward: str) -> bool:
+    """Whether a reward, as it is written (`right+0.2*format`), looks at the form."""
+    return "format" in re.split(r"[+*]", reward)
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Text], *, model: str) -> None:
+    """See that the form can be judged by completions alone; the model's name is for the message.
+
+    Raises:
+        UserError: the chat template of the prompts opens the thought itself, so that no completion does.
+    """
+    if tokenizer.chat_template is None or all(isinstance(prompt, str) for prompt in prompts):
+        return
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False)
+    if str(asked).rstrip().endswith("<think>"):
+        raise UserError(
+            f"the chat template of {model} ends with <think>, so that no answer has that tag and the reward format: give a template that "
+            "doesn't open the thought, or a reward without format"
+        )
 
 
 def tag_format(prompts: list[Text], completions: list[Text], **_: Any) -> list[float]:

@@ -52,14 +52,14 @@ class Search:
     Attributes:
         strategy: single (one solution), forced (one whose thought is held to a budget: `budget.force`), majority (the commonest answer:
             self-consistency, Wang et al. 2022, arXiv:2203.11171), best-of-n (the solution worth most), weighted-vote (the answer whose
-            solutions are worth most together), beam (a tree of steps of which the best are kept), lookahead (a beam that finishes some
-            steps more before it judges; Snell et al. 2024, arXiv:2408.03314). A tree ends with the finished solution that is worth most;
-            Snell et al. let the finished ones vote, weighted by their last step's worth.
+            solutions are worth most together), beam (a tree of steps of which the best are kept, and in the end a weighted vote of the
+            solutions), lookahead (a beam that finishes some steps more before it judges; Snell et al. 2024, arXiv:2408.03314).
         n: solutions, or in a tree solutions that are begun in each round.
         width: continuations of each beam (M); n / width beams are kept.
         ahead: steps that lookahead goes on before it judges.
         rounds: most steps of a solution in a tree.
-        worth: what a solution is worth by its steps: min, prod or last.
+        worth: what a solution is worth by its steps: min, prod or last (Snell et al. take the last; one wrong step spoils a solution, so
+            here it is the least by default).
         max_new_tokens: longest solution, in a tree longest step, and of a forced solution longest answer after the thought, in tokens.
         temperature: solutions are sampled at.
         least_thought: a forced thought that ends before so many tokens is made to go on.
@@ -173,7 +173,7 @@ class Search:
         if not done:
             done = [(written(policy.tokenizer, ids), 0.0) for ids, _ in beams]
         texts, values = [text for text, _ in done], [score for _, score in done]
-        return Found(text=chosen(texts, values, vote=False), tokens=tokens, candidates=texts, scores=values)
+        return Found(text=chosen(texts, values, vote=True), tokens=tokens, candidates=texts, scores=values)
 
     def _ahead(
         self, policy: Policy, prompt: list[int], candidates: list[tuple[list[int], bool]], settings: dict[str, object]
