@@ -36,17 +36,15 @@ def noise(seed, scale=0.3):
     return torch.randn(MASK.shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
-def plain(policy, groups, objective, *, columns=None, **settings):
+def plain(policy, groups, objective, *, columns=None, beyond=1.0, **settings):
     """A step of plain descent, whose gradient is not clipped.
 
-    Columns are those of `GROUPS`; where `groups` have a completion more, or only that, it has no tokens: as a whole it counts 0, as systems
-    have it, and what stands at its tokens is anything.
+    Columns are those of `GROUPS`; where `groups` have a completion more, or only that, it has no tokens, and its columns hold `beyond`.
     """
     rows = sum(len(group.completions) for group in groups)
     fitting = {}
     for name, column in (columns or {}).items():
-        beyond = torch.nan if name == "labels" else float(column.ndim > 1)
-        more = torch.full((1, *column.shape[1:]), beyond).to(column.dtype)
+        more = torch.full((1, *column.shape[1:]), torch.nan if name == "labels" else beyond).to(column.dtype)
         fitting[name] = column if rows == len(column) else torch.cat([column, more])[-rows:]
     return optimise(policy, groups, objective, columns=fitting, learning_rate=1.0, max_norm=0.0, **settings)
 
@@ -145,7 +143,8 @@ SIGNALS = {
     "simpo": partial(alone, system=SimPO()),
     "orpo": partial(alone, system=ORPO(weight=0.5)),
     "kto": kto,
-    "rloo": partial(sampled, system=RLOO(), advantages=torch.linspace(-1.5, 1.0, COMPLETIONS)),
+    # A ratio of whole answers is 1 for one without tokens, so that RLOO's advantages are what leaves it out.
+    "rloo": partial(sampled, system=RLOO(), advantages=torch.linspace(-1.5, 1.0, COMPLETIONS), beyond=0.0),
     "reinforce++": partial(sampled, system=ReinforcePlusPlus(), advantages=noise(4, 1.0)),
     **{name: partial(grpo, aggregation=name) for name in ("grpo", "dr_grpo", "dapo", "gspo", "cispo")},
 }
