@@ -122,7 +122,8 @@ def growing(seeds: list[dict[str, Any]]) -> go.Figure:
         row=1,
         col=2,
     )
-    drawn.update_xaxes(title_text="rounds of expert iteration, quarters of GRPO", dtick=1, zeroline=False)
+    across = "rounds of expert iteration" + (", quarters of GRPO" if "grpo" in seeds[0] else "")
+    drawn.update_xaxes(title_text=across, dtick=1, zeroline=False)
     drawn.update_yaxes(title_text="share", rangemode="tozero", row=1, col=1)
     drawn.update_yaxes(title_text="nodes", rangemode="tozero", row=1, col=2)
     note = f"Bridge({seeds[0]['setting']['blocks']}), a line a seed; 0 is the model that learnt chains of the kind {first}"
