@@ -119,6 +119,7 @@ def test_what_a_judge_did_not_revise_is_not_imitated(short, scripted, tmp_path, 
     first, _, again, _ = ([conversation[1]["content"] for conversation in conversations] for conversations in asked)
     assert again == [first[0], "text 2", first[2], "text 2"]
     assert run.metrics()[-1]["revised"] == 1
+    assert (run.metrics()[-1]["rows"], run.metrics()[-1]["left_out"]) == (6, 2)
 
 
 @pytest.mark.parametrize("kind", ["harmful", "helpful"])

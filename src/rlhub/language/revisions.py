@@ -21,7 +21,8 @@ class Revise(Principled):
     """Answers, critiques of them by principles, and revisions, which are what is imitated.
 
     Every revision is a row. Prompts of the kind `helpful` need none: their first answers are rows, so that helpfulness isn't lost
-    (Bai et al. 2022, Sec. 3.1 and 3.2). An empty text is no row: where a judge gives no revision, what it didn't revise isn't imitated.
+    (Bai et al. 2022, Sec. 3.1 and 3.2). An empty text is no row: where a judge gives no revision, what it didn't revise isn't
+    imitated. The log counts these (`left_out`).
 
     Attributes:
         revisions: times that each answer is criticised and revised.
@@ -91,6 +92,7 @@ class Revise(Principled):
             run.log(
                 step,
                 rows=len(made.rows),
+                left_out=sum(not answer for said in answers for answer in said[len(said) > 1 :]),
                 revised=mean([last != first for first, last in revised]),
                 relative_length=mean(lengths),
                 tokens=tokens,
