@@ -233,8 +233,8 @@ def section(result: dict[str, Any]) -> list[str]:
         *recipes(result),
         "",
         f"Tokens: of completions that were drawn or imitated. DPO's wrong answers were drawn before ({TRIES} answers to each training "
-        "question), which its row leaves out. Times are of runs that shared the machine; those of resumed runs leave out what a kill "
-        f"undid. Commits (+: with local changes): {commits(result)}.",
+        "question), which its row leaves out. Times are of runs that shared the machine and may have been halted meanwhile; those of "
+        f"resumed runs leave out what a kill undid. Commits (+: with local changes): {commits(result)}.",
         "",
         *([*missing, ""] if missing else []),
         *spoken(result),
