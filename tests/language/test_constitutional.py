@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from constitutions import SHORT
 
 import rlhub
 from rlhub.core.errors import UserError
@@ -17,17 +18,6 @@ from rlhub.language.constitution import KINDS, Principle, comparing, criticising
 from rlhub.language.constitutional import Constitutional
 from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.revisions import Revise
-
-SHORT = """
-name = "short"
-[[principles]]
-name = "brief"
-critique = "Say what."
-revision = "Mend it."
-preference = "Which?"
-[prompts]
-harmful = ["Hi", "Yo", "Ho", "He", "Ha"]
-"""
 
 
 @pytest.fixture

@@ -4,32 +4,21 @@ import json
 import math
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from hashlib import blake2b
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from constitutions import SHORT
+from endpoints import Server
 
 import rlhub
 from rlhub.language.constitutional import Constitutional
 
-SHORT = """
-name = "short"
-[[principles]]
-name = "brief"
-critique = "Say what."
-revision = "Mend it."
-preference = "Which?"
-[prompts]
-harmful = ["Hi", "Yo", "Ho", "He", "Ha"]
-"""
 
-
-class Counting:
-    """An OpenAI-compatible endpoint whose answers depend on the question alone.
+class Counting(Server):
+    """An endpoint whose answers depend on the question alone.
 
     Attributes:
         answered: the questions that were answered, each with the settings it came with.
@@ -37,29 +26,17 @@ class Counting:
     """
 
     def __init__(self):
-        self.answered, self.stop_at = [], None
-        outer = self
+        super().__init__()
+        self.answered, self.stop_at, self.rule = [], None, self.answer
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if outer.stop_at == len(outer.answered):
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(0.2)  # so that the interruption comes before the word that nobody answers
-                    return
-                outer.answered.append(body)
-                reply = json.dumps(completion(json.loads(body), blake2b(body).digest()[0])).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(reply)))
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(reply)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+    def answer(self, body):
+        if self.stop_at == len(self.answered):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # so that the interruption comes before the word that nobody answers
+            return "drop"
+        asked = json.dumps(body, sort_keys=True)
+        self.answered.append(asked)
+        return json.dumps(completion(body, blake2b(asked.encode()).digest()[0])).encode()
 
 
 def completion(body, drawn):
@@ -76,8 +53,7 @@ def completion(body, drawn):
 def endpoint():
     served = Counting()
     yield served
-    served.http.shutdown()
-    served.http.server_close()
+    served.close()
 
 
 def test_interrupted_amid_its_questions_a_training_goes_on_without_asking_any_twice(endpoint, tmp_path):
@@ -85,7 +61,7 @@ def test_interrupted_amid_its_questions_a_training_goes_on_without_asking_any_tw
     system = Constitutional(
         model="tiny",
         constitution=str(tmp_path / "short.toml"),
-        judge=f"http://127.0.0.1:{endpoint.http.server_port}/v1#wise?at_once=1&retries=0",
+        judge=f"{endpoint.url}#wise?at_once=1&retries=0",
         batches=1,
         revisions=1,
         sft_steps=1,

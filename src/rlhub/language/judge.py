@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import torch
 
 from rlhub.core.errors import UserError
-from rlhub.core.files import append_line, read_appended, writing
+from rlhub.core.files import append_line, read_appended, write_text, writing
 from rlhub.language.endpoint import LOGPROBS, Endpoint, Request
 from rlhub.language.endpoint_answers import Answer, preferred, text_of
 from rlhub.language.model import Policy, encode, encode_completion, load_policy
@@ -137,10 +137,8 @@ class EndpointJudge:
         """Drop answers, so that they are asked for again."""
         self._known = {name: answer for name, answer in self._known.items() if name not in names}
         rows = "".join(json.dumps({"name": name, **answer}) + "\n" for name, answer in self._known.items())
-        beside = self._record.with_name(f".{self._record.name}.partial")
         with writing("the judge's answers", self._record.parent):
-            beside.write_text(rows)
-            beside.replace(self._record)
+            write_text(self._record, rows)
 
 
 def name_of(request: dict[str, Any]) -> str:
