@@ -15,7 +15,7 @@ import json
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from harness import RESULTS, machine
@@ -29,7 +29,7 @@ from rlhub.studies.gathering import run_of
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.question import Asked
 from rlhub.studies.searching import searched
-from rlhub.studies.signals import JUDGE, TASKS, Signals
+from rlhub.studies.signals import JUDGE, SIGNALS, TASKS, Signals
 from rlhub.studies.signals_sizes import SIZES, few_steps, with_room
 from rlhub.studies.store import Store
 from rlhub.studies.study import train_arm, write_preferences
@@ -40,6 +40,8 @@ from rlhub.studies.workers import Workers
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "r1")
+LONGER = "longer"
+"""One more arm: GRPO with several times as many steps."""
 SEARCHED, ANSWERS, SHOWN = 100, 16, 3
 
 
@@ -52,16 +54,18 @@ class Much:
         prompts: in each of them, with 8 answers each.
         heldout: questions that are asked.
         signals: the arms; GRPO with a judge of steps takes half as long again as GRPO, and one task shows what it does.
+        longer: steps of GRPO for longer, where that is an arm.
     """
 
     steps: int = 12
     prompts: int = 8
     heldout: int = 200
     signals: tuple[str, ...] = ARMS
+    longer: int = 48
 
 
 MUCH = {
-    "chain_sum": Much(signals=(*ARMS[:-1], "process", ARMS[-1])),
+    "chain_sum": Much(signals=(*ARMS[:-1], "process", ARMS[-1], LONGER)),
     "spell_backward": Much(),
     # Four times the tokens of the others.
     "number_sorting": Much(steps=8, prompts=4, heldout=100),
@@ -75,12 +79,16 @@ class Learning(Signals):
     signals: tuple[str, ...] = ARMS
     control: bool = False
 
+    known: ClassVar[tuple[str, ...]] = (*SIGNALS, LONGER)
+
     @property
     def plan(self) -> Size:
         """How much is trained: on a GPU more."""
         much = MUCH[self.settings["task"]]
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
         arms = few_steps(steps=steps, prompts=prompts)
+        if LONGER in self.signals:
+            arms |= {LONGER: arms["grpo"] | {"steps": much.longer}}
         return with_room(dataclasses.replace(SIZES["small"], arms=arms), self.room)
 
     @property

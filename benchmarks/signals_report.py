@@ -13,6 +13,8 @@ from typing import Any
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
+from learning_signals import LONGER
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from rlhub.core.style import INK, colour_of, styled, symbol_of, write_images
@@ -22,6 +24,8 @@ from rlhub.studies.task_question import TRIES
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/signals", ROOT / "docs/signals.md", ROOT / "docs/signals"
+TITLES = NAMES | {LONGER: "GRPO for longer"}
+TOLD = WORDS | {LONGER: "GRPO with several times as many steps"}
 RESAMPLES = 4000
 Gain = tuple[float, float, float]
 
@@ -79,7 +83,7 @@ def rows(result: dict[str, Any]) -> list[str]:
     for arm, runs in arms(result).items():
         splits = {asked: [run["answers"][asked]["value"] for run in runs] for asked in ("heldout", "drawn", "untouched")}
         columns = [
-            NAMES[arm],
+            TITLES[arm],
             ", ".join(map(percent, splits["heldout"])),
             gained(result, runs, "heldout"),
             ", ".join(map(percent, splits["drawn"])),
@@ -94,7 +98,7 @@ def recipes(result: dict[str, Any]) -> list[str]:
     """What each signal was trained with, and what that took: a line an arm, and one each for what comes before."""
     told = ["| training | settings | tokens a run | time a run |", "|---" * 4 + "|"]
     before = {"warm-up": [result["before"]["warm-up"]], "judge of steps": [result["before"]["process-reward"]]}
-    for name, runs in {**before, **{NAMES[arm]: runs for arm, runs in arms(result).items()}}.items():
+    for name, runs in {**before, **{TITLES[arm]: runs for arm, runs in arms(result).items()}}.items():
         settings, tokens, minutes = costs(runs)
         told.append(f"| {name} | {settings} | {tokens} thousand | {minutes} minutes |")
     return told
@@ -116,7 +120,7 @@ def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> st
 
 def spoken(result: dict[str, Any]) -> list[str]:
     """What models say to the first held-out question, word for word, and how many of each signal's do."""
-    by_model = {"the base": [result["said"]], **{NAMES[arm]: [run["said"] for run in runs] for arm, runs in arms(result).items()}}
+    by_model = {"the base": [result["said"]], **{TITLES[arm]: [run["said"] for run in runs] for arm, runs in arms(result).items()}}
     models: dict[str, list[str]] = {}
     for name, said in by_model.items():
         for says, count in Counter(answers[0]["says"] for answers in said).items():
@@ -154,52 +158,45 @@ def searched(result: dict[str, Any]) -> list[str]:
 
 
 def figure(result: dict[str, Any]) -> go.Figure:
-    """Held-out right answers of every seed, by signal, beside the base and the model before it."""
-    drawn = go.Figure()
-    base, start = (100 * result[name]["heldout"]["value"] for name in ("base", "start"))
+    """Held-out right answers of every seed, by signal, beside the base and the model before it: the likeliest above, drawn ones below."""
+    drawn = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.08, subplot_titles=("likeliest answers", "drawn at temperature 1"))
     found = arms(result)
-    names = [NAMES[arm] for arm in found]
-    for place, (arm, runs) in enumerate(found.items()):
-        value, low, high = gain(result, runs)
-        colour = colour_of(arm, place)
-        drawn.add_trace(
-            go.Scatter(
-                x=[NAMES[arm]],
-                y=[base + 100 * value],
-                error_y={"array": [100 * (high - value)], "arrayminus": [100 * (value - low)], "thickness": 2, "width": 8},
+    names = [TITLES[arm] for arm in found]
+    for row, split in enumerate(("heldout", "drawn"), start=1):
+        base = 100 * result["base"][split]["value"]
+        for place, (arm, runs) in enumerate(found.items()):
+            value, low, high = (100 * number for number in gain(result, runs, split))
+            colour = colour_of(arm, place)
+            mean_of = go.Scatter(
+                x=[TITLES[arm]],
+                y=[base + value],
+                error_y={"array": [high - value], "arrayminus": [value - low], "thickness": 2, "width": 8},
                 mode="markers",
-                marker={"color": colour, "size": 12, "symbol": "line-ew-open", "line_width": 3},
+                marker={"color": colour, "size": 14, "symbol": "line-ew-open", "line_width": 3},
                 showlegend=False,
             )
-        )
-        drawn.add_trace(
-            go.Scatter(
-                x=[NAMES[arm]] * len(runs),
-                y=[100 * run["answers"]["heldout"]["value"] for run in runs],
+            seeds = go.Scatter(
+                x=[TITLES[arm]] * len(runs),
+                y=[100 * run["answers"][split]["value"] for run in runs],
                 mode="markers",
                 marker={"color": colour, "size": 8, "symbol": symbol_of(place)},
                 showlegend=False,
             )
-        )
-    best = result["search"]["strategies"]["weighted-vote"][-1]
-    lines = {
-        f"weighted vote of the base's {best['answers']} answers<br>({result['search']['questions']} of the questions)": (
-            100 * best["right"]["value"],
-            "dash",
-        ),
-        "base": (base, "solid"),
-        "before": (start, "dot"),
-    }
-    for words, (height, dash) in lines.items():
-        drawn.add_trace(
-            go.Scatter(
-                x=[names[0], names[-1]], y=[height, height], mode="lines", name=words, line={"color": INK, "dash": dash, "width": 1.5}
-            )
-        )
-    drawn.update_yaxes(title_text="held-out questions, likeliest answer right, %", rangemode="tozero")
-    drawn.update_xaxes(title_text="training signal")
-    note = f"{result['asked']['model']}; dots: seeds; bars: mean and 95% interval of the gain over the base, over seeds and questions"
-    return styled(drawn, title=f"{result['asked']['task']}: what each signal teaches<br><sup>{note}</sup>", width=1000, height=500)
+            drawn.add_traces([mean_of, seeds], rows=row, cols=1)
+        # The model before the base is asked for its likeliest answers alone.
+        for name, words, dash in (("base", "base", "solid"), ("start", "before", "dot")):
+            if split in result[name]:
+                style = {"mode": "lines", "line": {"color": INK, "dash": dash, "width": 1.5}, "name": words, "showlegend": row == 1}
+                height = 100 * result[name][split]["value"]
+                drawn.add_trace(go.Scatter(x=[names[0], names[-1]], y=[height, height], **style), row=row, col=1)
+    top = max(run["answers"][split]["value"] for run in result["runs"] for split in ("heldout", "drawn"))
+    drawn.update_yaxes(title_text="right, %", range=[-3, 100 * min(1.03, top + 0.1)])
+    drawn.update_xaxes(title_text="training signal", row=2)
+    note = (
+        f"{result['asked']['model']}, {result['base']['heldout']['count']} held-out questions; dots: seeds; bars: mean and 95% interval "
+        "of the gain over the base, over seeds and questions"
+    )
+    return styled(drawn, title=f"{result['asked']['task']}: what each signal teaches<br><sup>{note}</sup>", width=1000, height=760)
 
 
 PREFACE = """# Does every signal teach?
@@ -256,7 +253,8 @@ def page() -> str:
     found = results()
     if not found:
         return ""
-    words = [f"- {NAMES[arm]}: {WORDS[arm]}" for arm in found[0]["asked"]["signals"]]
+    asked = {arm for result in found for arm in result["asked"]["signals"]}
+    words = [f"- {TITLES[arm]}: {told}" for arm, told in TOLD.items() if arm in asked]
     return "\n".join([PREFACE, *words, "", *(line for result in found for line in section(result))])
 
 
