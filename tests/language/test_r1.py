@@ -15,6 +15,7 @@ from rlhub.core.run import Run
 from rlhub.core.training import execute
 from rlhub.language.collect import Collect
 from rlhub.language.grpo import GRPO
+from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.r1 import R1
 from rlhub.language.rule_rewards import has_form, language_consistency, reflections, tag_format, thought, thought_words
 from rlhub.language.stages import Stages, same_stage
@@ -199,7 +200,8 @@ def test_a_chat_template_that_opens_the_thought_itself_is_refused(tmp_path):
     template = "{% for message in messages %}{{ message['content'] }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"
     (tmp_path / "opened" / "chat_template.jinja").write_text(template)
     asked = {"model": str(tmp_path / "opened"), "task": "reasoning-gym:chain_sum?think=true&size=20"}
-    for system in (R1(**asked), R1(**asked, zero=True), Collect(**asked, reward="right+0.2*format")):
+    formed = {**asked, "reward": "right+0.2*format"}
+    for system in (R1(**asked), R1(**asked, zero=True), Collect(**formed), GRPO(**formed), PPORLHF(**formed)):
         with pytest.raises(UserError, match=r"the chat template of .*opened ends with <think>"):
             rlhub.train(system, seed=0, runs=tmp_path / "runs")
     R1(**asked, reward="right").check(seed=0)

@@ -96,8 +96,7 @@ class PPORLHF(Sampling):
 
     def train(self, run: Run) -> None:
         """Train in a run."""
-        reward = f"reward-model:{self.reward_model}" if self.reward_model else self.reward
-        task = load_task(self.task, seed=run.seed, reward=reward)
+        task = self.rewarded_task(run, f"reward-model:{self.reward_model}" if self.reward_model else self.reward)
         pretraining = load_task(self.pretraining, seed=run.seed) if self.pretraining else None
         policy: Policy = TwoHeaded(self.policy()) if self.value_model == "shared" else self.policy()
         reference = load_reference(policy, self.model)

@@ -14,9 +14,10 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import rewards_of
 from rlhub.language.logprobs import Scored
-from rlhub.language.model import Policy
+from rlhub.language.model import Policy, load_tokenizer, model_source
 from rlhub.language.optimisation import FineTuning
 from rlhub.language.rollout import Rollout, generate
+from rlhub.language.rule_rewards import check_template, wants_form
 from rlhub.language.task import Task, load_task
 from rlhub.language.update import Batch, reference_logprobs, score_all
 
@@ -55,9 +56,17 @@ class Sampling(FineTuning):
         if self.minibatches > self.prompts:
             raise UserError(f"minibatches is {self.minibatches}, but there are only {self.prompts} prompts in a step to share out")
 
-    def rewarded_task(self, run: Run) -> Task:
-        """The task with its reward."""
-        return load_task(self.task, seed=run.seed, reward=self.reward)
+    def rewarded_task(self, run: Run, reward: str = "") -> Task:
+        """The task with its reward, or another.
+
+        Raises:
+            UserError: there is no such task or reward, or no answer of the model can have the form that is rewarded.
+        """
+        task = load_task(self.task, seed=run.seed, reward=reward or self.reward)
+        if wants_form(reward or self.reward):
+            tokenizer = load_tokenizer(self.model, model_source(self.model))
+            check_template(tokenizer, [task.split("train")[0].prompt], model=self.model)
+        return task
 
     def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
         """A step's completions, their rewards, and the means of what the task measures of them."""
