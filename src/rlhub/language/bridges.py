@@ -75,6 +75,11 @@ def bridge(blocks: int) -> list[tuple[int, int]]:
     return edges
 
 
+def node_count(blocks: int) -> int:
+    """Nodes of a question: those of two graphs."""
+    return 2 * (10 * blocks + 1)
+
+
 def ask(blocks: int, generator: np.random.Generator, *, names: int | None = None) -> Question:
     """A question drawn at random.
 
@@ -83,14 +88,15 @@ def ask(blocks: int, generator: np.random.Generator, *, names: int | None = None
         generator: of the names, of the edges' order and directions, and of the targets' order.
         names: how many names there are to draw from; by default as many as nodes.
     """
-    nodes = 10 * blocks + 1
-    called = generator.permutation(2 * nodes if names is None else names)[: 2 * nodes]
+    both_nodes = node_count(blocks)
+    nodes = both_nodes // 2
+    called = generator.permutation(both_nodes if names is None else names)[:both_nodes]
     edges = np.array(bridge(blocks))
     both = called[np.concatenate([edges, edges + nodes])]
     turned = generator.random(len(both)) < 0.5
     both[turned] = both[turned, ::-1]
     shown = both[generator.permutation(len(both))]
-    target, other = int(called[nodes - 1]), int(called[2 * nodes - 1])
+    target, other = int(called[nodes - 1]), int(called[both_nodes - 1])
     targets = (target, other) if generator.random() < 0.5 else (other, target)
     return Question(tuple((int(one), int(two)) for one, two in shown), int(called[0]), target, other, targets)
 

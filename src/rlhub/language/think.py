@@ -25,7 +25,7 @@ from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.core.seeding import derive
 from rlhub.core.system import check_fields
-from rlhub.language.bridges import Question, check_chain, think
+from rlhub.language.bridges import Question, check_chain, node_count, think
 from rlhub.language.judged import rewards_of
 from rlhub.language.logprobs import Scored
 from rlhub.language.model import Policy, encode, encode_completion, settled
@@ -94,7 +94,7 @@ class Think(Optimisation):
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         policy = Policy(model, tokenizer, optimizer, precision=settled("bf16" if self.precision == "bf16" else "fp32", model))
 
-        curriculum = Curriculum(self.blocks, names=2 * (10 * self.blocks + 1), longest=self.max_new_tokens)
+        curriculum = Curriculum(self.blocks, names=node_count(self.blocks), longest=self.max_new_tokens)
 
         for passed in run.resume(self.all_steps, policy=policy, curriculum=curriculum):
             started, step = time.perf_counter(), passed - self.lessons
@@ -137,7 +137,7 @@ class Think(Optimisation):
     @property
     def room(self) -> int:
         """Tokens of the longest question with its answer, or of the longest lesson."""
-        return 2 * 22 * self.blocks + 16 + max(self.max_new_tokens, 2 * (10 * self.blocks + 1))
+        return 2 * 22 * self.blocks + 16 + max(self.max_new_tokens, node_count(self.blocks))
 
 
 def recital(scored: Scored, *, counted: Bool[Tensor, "completions tokens"]) -> Terms:
@@ -155,7 +155,7 @@ def tested(policy: Policy, task: Task, *, count: int, max_new_tokens: int) -> di
 
 def new_model(blocks: int, *, room: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """A model with weights drawn at random, and the tokenizer of its questions."""
-    tokenizer = make_tokenizer(2 * (10 * blocks + 1))
+    tokenizer = make_tokenizer(node_count(blocks))
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
