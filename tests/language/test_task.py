@@ -274,6 +274,21 @@ def test_a_completion_may_be_messages_too(tmp_path, row, prompt):
 
 
 @pytest.mark.parametrize(
+    ("row", "columns", "prompt"),
+    [
+        ({"prompt": "hi", "completion": "ho"}, "", "hi"),
+        ({"prompt": [SYSTEM, ASK], "completion": [GOOD]}, "", [SYSTEM, ASK]),
+        ({"completion": [ASK, GOOD]}, "", [ASK]),
+        ({"prompt": [ASK], "completion": [GOOD]}, "?answer=completion", [ASK]),
+        ({"question": "hi", "said": [ASK, GOOD]}, "?prompt=question&answer=said", [ASK]),
+    ],
+)
+def test_a_completion_without_a_label_is_an_answer_to_imitate(tmp_path, row, columns, prompt):
+    (example,) = load_task(f"{lines(tmp_path / 'a.jsonl', row)}{columns}").examples("train")
+    assert (example.prompt, example.answer) == (prompt, "ho")
+
+
+@pytest.mark.parametrize(
     ("row", "said"),
     [
         ({"chosen": [ASK, GOOD], "rejected": [OTHER, BAD]}, r"a\.jsonl:2: the columns 'chosen' and 'rejected' differ before"),

@@ -40,8 +40,8 @@ def file_task(
 
     A row gives its prompt (text or messages) in the prompt column and, if there is one, its answer in the answer column; or both in a
     column `messages`, whose last message by the assistant is the answer. `chosen` and `rejected` (text, or messages ending in the
-    assistant's) are for preferences, and `completion` likewise for an answer with a label; the messages before the assistant's last one
-    are the prompt. All columns are handed to reward functions.
+    assistant's) are for preferences, and `completion` likewise for an answer with a label, or without one for an answer to imitate; the
+    messages before the assistant's last one are the prompt. All columns are handed to reward functions.
 
     Args:
         name: what the task is called.
@@ -150,6 +150,10 @@ def example(where: str, row: Any, prompt_column: str, answer_column: str) -> Exa
             earlier[name], columns[name] = last_turn(where, name, given)
         elif not isinstance(given, str) and name != "completion":
             raise UserError(f"{where}: the column {name!r} must be text or messages, and is {kind_of(given)}")
+    if is_conversation(answer):
+        earlier[answer_column], answer = last_turn(where, answer_column, answer)
+    elif answer is None and answer_column == "answer" and "label" not in columns and isinstance(columns.get("completion"), str):
+        answer = columns["completion"]
     if earlier:
         prompt = shared_turns(where, prompt_column, prompt, earlier)
     if ("chosen" in columns) != ("rejected" in columns):
