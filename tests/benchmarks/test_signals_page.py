@@ -35,7 +35,7 @@ def result():
     return {
         "asked": {"task": "chain_sum", "size": "small", "model": "smollm2", "seeds": 2, "signals": ["sft", "grpo"]},
         "prompt": "reasoning-gym:chain_sum",
-        "start": answers(0),
+        "start": {split: told for split, told in answers(0).items() if split != "drawn"},
         "base": answers(10),
         "said": [{"asked": "1 + 2 =", "right": "3", "says": "twelve"}],
         "runs": [run("grpo", 0, 30), run("grpo", 1, 20), run("sft", 1, 10), run("sft", 0, 10)],
@@ -100,7 +100,10 @@ def test_a_section_tells_what_failed(report, result):
     assert "`dpo-seed0` failed: UserError: no room" in report.section(result)
 
 
-def test_a_figure_has_each_seed_and_the_base(report, result):
+def test_a_figure_has_each_seed_and_the_base_for_likeliest_and_for_drawn_answers(report, result):
+    result["runs"][0]["answers"]["drawn"] = answers(36)["drawn"]
     drawn = json.loads(report.figure(result).to_json())["data"]
-    assert [trace["y"] for trace in drawn if trace.get("name") == "base"] == [[25.0, 25.0]]
-    assert [75.0, 50.0] in [trace["y"] for trace in drawn]
+    lines = [(trace["name"], trace["yaxis"], trace["y"]) for trace in drawn if trace["mode"] == "lines"]
+    assert lines == [("base", "y", [25.0, 25.0]), ("before", "y", [0.0, 0.0]), ("base", "y2", [25.0, 25.0])]
+    seeds = {trace["yaxis"]: trace["y"] for trace in drawn if trace["x"] == ["GRPO", "GRPO"] and trace["mode"] == "markers"}
+    assert seeds == {"y": [75.0, 50.0], "y2": [90.0, 50.0]}
