@@ -22,6 +22,7 @@ from harness import RESULTS, machine
 
 from rlhub.core.files import read_json
 from rlhub.core.progress import progress, use_plain_lines
+from rlhub.language.grpo import GRPO
 from rlhub.language.rollout import generate
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.studies.arms import Size, SizeName
@@ -40,8 +41,8 @@ from rlhub.studies.workers import Workers
 OUTPUT = RESULTS / "signals"
 RUNS = Path(__file__).parent / "runs" / "signals"
 ARMS = ("sft", "dpo", "ppo", "rloo", "grpo", "r1")
-LONGER = "longer"
-"""One more arm: GRPO with several times as many steps."""
+LONGER, FORMED = "longer", "formed"
+"""Two more arms: GRPO with several times as many steps, and the same rewarded for the form, too."""
 SEARCHED, ANSWERS, SHOWN = 100, 16, 3
 
 
@@ -54,7 +55,7 @@ class Much:
         prompts: in each of them, with 8 answers each.
         heldout: questions that are asked.
         signals: the arms; GRPO with a judge of steps takes half as long again as GRPO, and one task shows what it does.
-        longer: steps of GRPO for longer, where that is an arm.
+        longer: steps of GRPO for longer, where that is an arm, and of the same rewarded for the form.
     """
 
     steps: int = 12
@@ -65,7 +66,7 @@ class Much:
 
 
 MUCH = {
-    "chain_sum": Much(signals=(*ARMS[:-1], "process", ARMS[-1], LONGER)),
+    "chain_sum": Much(signals=(*ARMS[:-1], "process", ARMS[-1], LONGER, FORMED)),
     "spell_backward": Much(),
     # Four times the tokens of the others.
     "number_sorting": Much(steps=8, prompts=4, heldout=100),
@@ -79,7 +80,7 @@ class Learning(Signals):
     signals: tuple[str, ...] = ARMS
     control: bool = False
 
-    known: ClassVar[tuple[str, ...]] = (*SIGNALS, LONGER)
+    known: ClassVar[tuple[str, ...]] = (*SIGNALS, LONGER, FORMED)
 
     @property
     def plan(self) -> Size:
@@ -87,9 +88,15 @@ class Learning(Signals):
         much = MUCH[self.settings["task"]]
         steps, prompts = (20, 16) if self.size == "full" else (much.steps, much.prompts)
         arms = few_steps(steps=steps, prompts=prompts)
-        if LONGER in self.signals:
-            arms |= {LONGER: arms["grpo"] | {"steps": much.longer}}
+        arms |= {arm: arms["grpo"] | {"steps": much.longer} for arm in (LONGER, FORMED) if arm in self.signals}
         return with_room(dataclasses.replace(SIZES["small"], arms=arms), self.room)
+
+    def system(self, arm: str, measuring: Measuring) -> Any:
+        """The system that trains an arm."""
+        if arm == FORMED:
+            # Who is paid for right answers alone unlearns to end them.
+            return GRPO(model=str(measuring.base.source), task=self.spec, reward="right+0.2*format", **self.plan.arms[arm])
+        return super().system(arm, measuring)
 
     @property
     def judged(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
-from learning_signals import LONGER
+from learning_signals import FORMED, LONGER
 from plotly.subplots import make_subplots
 from torch import Tensor
 
@@ -24,8 +24,11 @@ from rlhub.studies.task_question import TRIES
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/signals", ROOT / "docs/signals.md", ROOT / "docs/signals"
-TITLES = NAMES | {LONGER: "GRPO for longer"}
-TOLD = WORDS | {LONGER: "GRPO with several times as many steps"}
+TITLES = NAMES | {LONGER: "GRPO for longer", FORMED: "GRPO for longer, with form"}
+TOLD = WORDS | {
+    LONGER: "GRPO with several times as many steps",
+    FORMED: "the same, and 0.2 of a reward for a thought and an answer in their tags and nothing else",
+}
 RESAMPLES = 4000
 Gain = tuple[float, float, float]
 
