@@ -12,7 +12,7 @@ from rlhub.core.system import check_fields
 from rlhub.language.judged import describe, rewards_of
 from rlhub.language.model import Policy, load_policy
 from rlhub.language.rollout import Rollout, generate
-from rlhub.language.rule_rewards import check_template, wants_form
+from rlhub.language.rule_rewards import check_template
 from rlhub.language.stages import Rows
 from rlhub.language.task import Task, load_task, require_answer
 
@@ -58,9 +58,8 @@ class Collect:
         """Collect in a run."""
         task = load_task(self.task, seed=run.seed, reward=self.reward)
         beside = load_task(self.beside, seed=run.seed) if self.beside else None
+        check_template(self.reward, task.split("train")[0].prompt, model=self.model)
         policy = load_policy(self.model, learning_rate=0.0)
-        if wants_form(self.reward):
-            check_template(policy.tokenizer, [task.split("train")[0].prompt], model=self.model)
         made = Rows(run, SAMPLES)
 
         for step in run.resume(self.steps, rows=made):

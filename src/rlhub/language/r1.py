@@ -13,7 +13,6 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.collect import SAMPLES, Collect
 from rlhub.language.grpo import GRPO
-from rlhub.language.model import load_tokenizer, model_source
 from rlhub.language.rule_rewards import check_template, has_form, spoken, wants_form
 from rlhub.language.sft import SFT
 from rlhub.language.stages import Stages
@@ -90,8 +89,7 @@ class R1:
             UserError: there is nothing to begin with, or no answer will have the form that is rewarded.
         """
         first = load_task(self.task, seed=seed).split("train")[0]
-        if wants_form(self.rewarded):
-            check_template(load_tokenizer(self.model, model_source(self.model)), [first.prompt], model=self.model)
+        check_template(self.rewarded, first.prompt, model=self.model)
         if self.zero:
             return
         if not self.cold_start and first.answer is None:

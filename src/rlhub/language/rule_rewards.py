@@ -6,12 +6,10 @@ functions look at the form, the language, and the words of second thoughts.
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from rlhub.core.errors import UserError
+from rlhub.language.model import load_tokenizer, model_source
 from rlhub.language.rewards import Text, content
 
 FORM = re.compile(r"\s*<think>(?P<thought>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
@@ -43,13 +41,21 @@ def wants_form(reward: str) -> bool:
     return "format" in re.split(r"[+*]", reward)
 
 
-def check_template(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Text], *, model: str) -> None:
-    """See that the form can be judged by completions alone; the model's name is for the message.
+def check_template(reward: str, prompt: Text, *, model: str) -> None:
+    """See that the form, where it is rewarded, can be judged by completions alone.
+
+    Args:
+        reward: as it is written.
+        prompt: one of the prompts.
+        model: what answers, as the person called it.
 
     Raises:
-        UserError: the chat template of the prompts opens the thought itself, so that no completion does.
+        UserError: the model's chat template opens the thought itself, so that no completion does.
     """
-    if tokenizer.chat_template is None or all(isinstance(prompt, str) for prompt in prompts):
+    if not wants_form(reward) or isinstance(prompt, str):
+        return
+    tokenizer = load_tokenizer(model, model_source(model))
+    if tokenizer.chat_template is None:
         return
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False)
     if str(asked).rstrip().endswith("<think>"):

@@ -14,10 +14,10 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.judged import rewards_of
 from rlhub.language.logprobs import Scored
-from rlhub.language.model import Policy, load_tokenizer, model_source
+from rlhub.language.model import Policy
 from rlhub.language.optimisation import FineTuning
 from rlhub.language.rollout import Rollout, generate
-from rlhub.language.rule_rewards import check_template, wants_form
+from rlhub.language.rule_rewards import check_template
 from rlhub.language.task import Task, load_task
 from rlhub.language.update import Batch, reference_logprobs, score_all
 
@@ -62,10 +62,9 @@ class Sampling(FineTuning):
         Raises:
             UserError: there is no such task or reward, or no answer of the model can have the form that is rewarded.
         """
-        task = load_task(self.task, seed=run.seed, reward=reward or self.reward)
-        if wants_form(reward or self.reward):
-            tokenizer = load_tokenizer(self.model, model_source(self.model))
-            check_template(tokenizer, [task.split("train")[0].prompt], model=self.model)
+        reward = reward or self.reward
+        task = load_task(self.task, seed=run.seed, reward=reward)
+        check_template(reward, task.split("train")[0].prompt, model=self.model)
         return task
 
     def sample(self, policy: Policy, task: Task, run: Run, step: int) -> tuple[Rollout, Float[Tensor, "prompts group"], dict[str, float]]:
