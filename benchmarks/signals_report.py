@@ -24,7 +24,7 @@ from rlhub.studies.task_question import TRIES
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURES = ROOT / "benchmarks/results/signals", ROOT / "docs/signals.md", ROOT / "docs/signals"
-TITLES = NAMES | {LONGER: "GRPO for longer", FORMED: "GRPO for longer, with form"}
+TITLES = NAMES | {LONGER: "longer GRPO", FORMED: "longer GRPO + form"}
 TOLD = WORDS | {
     LONGER: "GRPO with several times as many steps",
     FORMED: "the same, and 0.2 of a reward for a thought and an answer in their tags and nothing else",
@@ -117,8 +117,14 @@ def gained(result: dict[str, Any], runs: list[dict[str, Any]], asked: str) -> st
     """A gain with its interval, in points; in bold where the interval is clear of 0."""
     value, low, high = (100 * number for number in gain(result, runs, asked))
     clear = "**" if low > 0 or high < 0 else ""
-    middle, begin, end = (f"{number:+.0f}" if round(number) else "0" for number in (value, low, high))
+    middle, begin, end = map(points, (value, low, high))
     return f"{clear}{middle} [{begin}, {end}]{clear}"
+
+
+def points(number: float) -> str:
+    """A difference in points; with a decimal where it rounds to 0, which would not say on which side of 0 an interval stops."""
+    digits = 0 if round(number) else 1
+    return f"{number:+.{digits}f}" if round(number, digits) else "0"
 
 
 def spoken(result: dict[str, Any]) -> list[str]:

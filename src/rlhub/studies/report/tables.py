@@ -149,7 +149,8 @@ SETTINGS = (
 def costs(runs: list[dict[str, Any]]) -> list[str]:
     """Settings of runs of one system, and means of what they cost."""
     fields = runs[0]["fields"]
-    settings = ", ".join(f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float))
+    told = [f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float)]
+    settings = ", ".join([*told, *([f"reward {fields['reward']}"] if fields.get("reward") else [])])
     tokens = [float(run["tokens"]) for run in runs if run.get("tokens")]
     return [settings, f"{mean(tokens) / 1000:.0f}" if tokens else "—", f"{mean([run['seconds'] for run in runs]) / 60:.1f}"]
 
