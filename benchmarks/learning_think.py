@@ -76,7 +76,7 @@ DEEPER = replace(
     SMALLER,
     learning=LEARNING | {"steps": 3000},
     expert=EXPERT | {"steps": 1000, "group": 16},
-    grpo={"steps": 150, "prompts": 64, "group": 8, "learning_rate": 3e-4, "kl": 0.05},
+    grpo={"steps": 400, "prompts": 64, "group": 8, "learning_rate": 3e-4, "kl": 0.05},
     room=128,
 )
 SMOKE = Setting(
