@@ -102,6 +102,16 @@ def test_other_settings_under_the_same_name_are_refused_and_named(tmp_path, chan
         train(runs=tmp_path, name="toy", seed=1)
 
 
+def test_another_spelling_of_the_same_file_is_the_same_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.jsonl", "other.jsonl"):
+        Path(name).write_text("{}", encoding="utf-8")
+    first = train(Toy(data="one.jsonl"), runs=tmp_path, name="toy")
+    assert train(Toy(data=str(tmp_path / "one.jsonl")), runs=tmp_path, name="toy").folder == first.folder
+    with pytest.raises(UserError, match=r"data is one\.jsonl, not other\.jsonl"):
+        train(Toy(data="other.jsonl"), runs=tmp_path, name="toy")
+
+
 @pytest.mark.parametrize("name", ["../up", "a/b", "a@3", ".hidden", "", "a b"])
 def test_a_name_that_could_not_be_found_again_is_refused(tmp_path, name):
     if name:

@@ -19,6 +19,7 @@ class Toy:
         schedule: whether the learning rate decays.
         poison: the step at which a weight becomes NaN.
         broken: the step at which a bug shows itself.
+        data: a file; nothing reads it.
     """
 
     steps: int = 6
@@ -27,6 +28,7 @@ class Toy:
     schedule: bool = True
     poison: int | None = None
     broken: int | None = None
+    data: str = ""
 
     def __post_init__(self):
         if self.width < 1:

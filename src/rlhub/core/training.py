@@ -73,4 +73,12 @@ def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     there = {"seeds": 1, **there}
     pairs = [(key, there[key], wanted[key]) for key in ("system", "seed", "seeds", "keep")]
     pairs += [(name, there["fields"].get(name), wanted["fields"].get(name)) for name in {**there["fields"], **wanted["fields"]}]
-    return [f"{name} is {before}, not {now}" for name, before, now in pairs if before != now]
+    return [f"{name} is {before}, not {now}" for name, before, now in pairs if before != now and not _same_place(before, now)]
+
+
+def _same_place(before: Any, now: Any) -> bool:
+    """Whether two spellings, as `runs/x` and `/home/me/runs/x`, are one file or folder."""
+    try:
+        return isinstance(before, str) and isinstance(now, str) and Path(before).samefile(now)
+    except (OSError, ValueError):
+        return False
