@@ -26,6 +26,14 @@ def judge(facts, tmp_path_factory):
     return str(rlhub.train(system, seed=0, runs=tmp_path_factory.mktemp("runs"), name="judge").folder)
 
 
+@pytest.mark.parametrize("words", [["--data", "{}"], ["--data={}"]])
+def test_a_file_to_train_on_may_be_called_data(words, facts, tmp_path, capsys):
+    asked = ["train", "sft", "--model", "tiny", "--steps", "1", "--runs", str(tmp_path), "--name", "one", "--plain", "--json"]
+    assert main(asked + [word.format(facts) for word in words]) == 0
+    capsys.readouterr()
+    assert json.loads((tmp_path / "one/config.json").read_text())["fields"]["task"] == str(facts)
+
+
 def test_search_says_how_many_are_solved_and_for_how_many_tokens(facts, judge, capsys):
     task = f"{facts}?test={facts}"
     asked = ["search", "--model", "tiny", "--task", task, "--problems", "2", "--n", "4", "--max-new-tokens", "4", "--plain"]

@@ -80,7 +80,7 @@ class FineTuning(Optimisation):
     Attributes:
         model: alias, hub id, folder or run of the starting model.
         task: where prompts, answers and rewards come from: facts:RELATION, reasoning-gym:NAME, PATH.jsonl or datasets:NAME; options
-            follow a question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md).
+            follow a question mark, as in `data.jsonl?prompt=question&answer=reply` (docs/training.md). A command takes it as --data, too.
     """
 
     model: str = "smollm2"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -53,6 +54,7 @@ def run(arguments: list[str]) -> int:
         system_class = _find(name)
         from rlhub.core.training import train
         from rlhub.hub.curve import learning_curve
+    rest = data_as_task(system_class, rest)
     words = " ".join((system_class.__doc__ or name).split("\n\n")[0].split())
     both = dataclasses.make_dataclass("Options", [("system", system_class), ("run", RunOptions)])
     begins = both(system=tuned(system_class, rest), run=RunOptions()) if hasattr(system_class, "tuned") else None
@@ -88,6 +90,14 @@ def _find(name: str) -> type:
     raise UserError(
         f"there is no system {name!r}{near(name, known)}: choose one of {', '.join(known)}, or your own as module:Class or file.py:Class"
     )
+
+
+def data_as_task(system_class: Any, arguments: list[str]) -> list[str]:
+    """The arguments with ``--data`` as ``--task``: a file of rows is a task like any other, and who has one looks for that word."""
+    names = {field.name for field in dataclasses.fields(system_class)} if dataclasses.is_dataclass(system_class) else set()
+    if "task" not in names or "data" in names:
+        return arguments
+    return [re.sub(r"^--data(?==|$)", "--task", argument) for argument in arguments]
 
 
 def tuned(system_class: Any, arguments: list[str]) -> Any:
