@@ -176,7 +176,7 @@ def test_a_student_is_taught_what_is_beside_too(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"task": "reasoning-gym:chain_sum?size=20"}, "asks for no thought in tags"),
+        ({"task": "reasoning-gym:chain_sum?size=20&think=false"}, "asks for no thought in tags"),
         ({"task": "facts:capitals"}, "the reward right.* wants: give a task with think=true"),
         ({"task": "reasoning-gym:gcd?think=true&size=20"}, r"no worked solutions to begin with: give a file .* \(--cold-start\)"),
     ],
@@ -185,6 +185,16 @@ def test_what_would_fail_after_the_first_reinforcement_is_refused_at_the_start(f
     with pytest.raises(UserError, match=said):
         rlhub.train(R1(model="tiny", **fields), seed=0, runs=tmp_path, name="mine")
     assert not (tmp_path / "mine" / "stages").exists()
+
+
+def test_a_puzzle_is_asked_for_a_thought_where_the_form_is_rewarded_and_nobody_said_otherwise():
+    assert R1(task="reasoning-gym:chain_sum").asked == "reasoning-gym:chain_sum?think=true"
+    assert R1(task="reasoning-gym:gcd?size=20", zero=True).asked == "reasoning-gym:gcd?size=20&think=true"
+    for spec in ("reasoning-gym:gcd?think=false", "facts:capitals", "mine.jsonl?prompt=question"):
+        assert R1(task=spec).asked == spec
+    assert R1(task="reasoning-gym:gcd", reward="right").asked == "reasoning-gym:gcd"
+    assert R1(task="reasoning-gym:gcd", cold_start="begun.jsonl").asked == "reasoning-gym:gcd"
+    R1(model="tiny", task="reasoning-gym:chain_sum?size=20").check(seed=0)
 
 
 def test_a_cold_start_of_the_form_does_for_a_task_that_doesnt_ask_for_it(tmp_path):

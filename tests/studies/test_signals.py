@@ -10,7 +10,9 @@ from rlhub.core.run import Run
 from rlhub.language.model import load_tokenizer, model_source
 from rlhub.language.task import load_task
 from rlhub.studies.gathering import gather
+from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.signals import SIGNALS, SIZES, TASKS, Signals
+from rlhub.studies.store import Store
 from rlhub.studies.study import run_study
 
 QUICK = dataclasses.replace(
@@ -143,6 +145,15 @@ def test_the_task_is_the_sizes_or_the_one_asked_for():
     assert Signals(size="tiny", task="spell_backward").spec == TASKS["spell_backward"]
     assert Signals(task="reasoning-gym:gcd").spec == "reasoning-gym:gcd"
     assert (Signals(size="small").name, Signals(task="a/b.jsonl").name) == ("signals-chain-sum-small", "signals-full")
+
+
+def test_r1_is_rewarded_for_right_answers_alone_where_answers_hold_no_thought(task, tmp_path):
+    study = Signals(size="tiny", task=task)
+    measuring = Measuring(Store.open(tmp_path / "study", study.kind, study.settings), Subject("base", "tiny"), study.question, study.plan)
+    plain = study.system("r1", measuring)
+    plain.check(seed=0)
+    assert (plain.reward, plain.asked) == ("right", task)
+    assert Signals(size="tiny").system("r1", measuring).rewarded == "right+0.2*format+0.1*language"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from rlhub.core.run import Run
 from rlhub.core.system import check_fields
 from rlhub.language.collect import SAMPLES, Collect
 from rlhub.language.grpo import GRPO
+from rlhub.language.reasoning import asked_for_thought
 from rlhub.language.rule_rewards import check_template, has_form, spoken, wants_form
 from rlhub.language.sft import SFT
 from rlhub.language.stages import Stages
@@ -25,7 +26,8 @@ class R1:
 
     Attributes:
         model: alias, hub id, folder or run of the starting model.
-        task: a task that asks for a thought in tags, as in `reasoning-gym:chain_sum?think=true`; its worked solutions are the cold start.
+        task: a task that asks for a thought in tags, as one of reasoning-gym's does here if it doesn't say `think=false`; its worked
+            solutions are the cold start.
         zero: only reinforcement learning, from the starting model as it is (R1-Zero).
         cold_start: a file of prompts and worked answers to begin with, in place of the task's.
         beside: a task of other things than reasoning, whose answers are imitated beside the samples, one for three, by the student, too;
@@ -82,24 +84,29 @@ class R1:
         """The reward of the reinforcement, as it was asked for or by default."""
         return self.reward or ("right+0.2*format" if self.zero else "right+0.2*format+0.1*language")
 
+    @property
+    def asked(self) -> str:
+        """The task, asked for a thought in tags where that form is rewarded and nothing else teaches it."""
+        return asked_for_thought(self.task) if wants_form(self.rewarded) and not self.cold_start else self.task
+
     def check(self, *, seed: int) -> None:
         """See at the start what else would be found out after the first reinforcement.
 
         Raises:
             UserError: there is nothing to begin with, or no answer will have the form that is rewarded.
         """
-        first = load_task(self.task, seed=seed).split("train")[0]
+        first = load_task(self.asked, seed=seed).split("train")[0]
         check_template(self.rewarded, first.prompt, model=self.model)
         if self.zero:
             return
         if not self.cold_start and first.answer is None:
             raise UserError(
-                f"the task {self.task} has no worked solutions to begin with: give a file of prompts and answers (--cold-start)"
+                f"the task {self.asked} has no worked solutions to begin with: give a file of prompts and answers (--cold-start)"
             )
         begun = require_answer(load_task(self.cold_start, seed=seed).split("train")[0] if self.cold_start else first)
         if wants_form(self.rewarded) and "<think>" not in spoken(first.prompt) and not has_form(begun):
             raise UserError(
-                f"the task {self.task} asks for no thought in tags, so that no answer has the form that the reward {self.rewarded} wants: "
+                f"the task {self.asked} asks for no thought in tags, so that no answer has the form that the reward {self.rewarded} wants: "
                 "give a task with think=true, a --cold-start of that form, or another --reward"
             )
 
@@ -135,16 +142,16 @@ class R1:
         sampled = drawn | {"steps": self.collect_steps}
         match name:
             case "cold-start":
-                return SFT(model=self.model, task=self.cold_start or self.task, steps=self.cold_steps, **imitation)
+                return SFT(model=self.model, task=self.cold_start or self.asked, steps=self.cold_steps, **imitation)
             case "reason":
-                return GRPO(model=self.model if self.zero else stages.folder("cold-start"), task=self.task, **reinforcement)
+                return GRPO(model=self.model if self.zero else stages.folder("cold-start"), task=self.asked, **reinforcement)
             case "collect":
-                return Collect(model=stages.folder("reason"), task=self.task, beside=self.beside, **sampled)
+                return Collect(model=stages.folder("reason"), task=self.asked, beside=self.beside, **sampled)
             case "refine":
                 return SFT(model=self.model, task=str(stages.rows("collect", SAMPLES)), steps=self.sft_steps, **imitation)
             case "align":
                 reinforcement["reward"] = self.everything_reward or ("task" if self.everything else self.rewarded)
-                return GRPO(model=stages.folder("refine"), task=self.everything or self.task, **reinforcement)
+                return GRPO(model=stages.folder("refine"), task=self.everything or self.asked, **reinforcement)
             case "collect-for-student":
-                return Collect(model=stages.folder("align"), task=self.task, beside=self.beside, **sampled)
+                return Collect(model=stages.folder("align"), task=self.asked, beside=self.beside, **sampled)
         return SFT(model=self.student, task=str(stages.rows("collect-for-student", SAMPLES)), steps=self.sft_steps, **imitation)

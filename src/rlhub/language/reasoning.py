@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from rlhub.core.errors import UserError
+from rlhub.core.named import parted
 from rlhub.language.puzzle_scores import PuzzleScores
 from rlhub.language.rewards import Text, exact_match, extract_answer
 from rlhub.language.rule_rewards import INSTRUCTION, reflections, tag_format, thought_words
@@ -122,6 +123,14 @@ def questions(dataset: str, options: str, *, size: int, seed: int) -> frozenset[
 def in_tags(steps: Sequence[str], answer: str) -> str:
     """A thought of these steps and an answer, as they are asked for."""
     return f"<think>\n{''.join(steps)}</think>\n<answer>{answer}</answer>"
+
+
+def asked_for_thought(spec: str) -> str:
+    """A task's name with `think=true`, where it is one of reasoning-gym's that doesn't say whether a thought is asked for."""
+    name, options = parted(spec)
+    if not name.startswith("reasoning-gym:") or "think" in options:
+        return spec
+    return f"{spec}{'&' if '?' in spec else '?'}think=true"
 
 
 def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: int) -> Task:

@@ -21,8 +21,10 @@ from rlhub.language.ppo_rlhf import PPORLHF
 from rlhub.language.process_reward import ProcessReward
 from rlhub.language.r1 import R1
 from rlhub.language.rloo import RLOO
+from rlhub.language.rule_rewards import has_form
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
+from rlhub.language.task import load_task
 from rlhub.studies.arms import Size
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.names import CONTROL
@@ -52,8 +54,9 @@ class Signals(Study):
 
     Attributes:
         signals: the arms: sft, dpo, ppo, rloo, grpo, process, r1, constitutional.
-        task: chain_sum, spell_backward, number_sorting, one_digit_sum, or any task with answers and a test split (docs/training.md); for
-            r1 and process it should ask for a thought (`think=true`). By default the size's (tiny: one_digit_sum, else chain_sum).
+        task: chain_sum, spell_backward, number_sorting, one_digit_sum, or any task with answers and a test split (docs/training.md). Where
+            answers hold no thought in tags, r1 is rewarded for right ones alone, and an answer is one step to process. By default the
+            size's (tiny: one_digit_sum, else chain_sum).
         constitution: a TOML file of principles; by default the one that comes with rlhub.
         max_new_tokens: the task's longest answer, in tokens; by default as many as the task's worked answers need (chain_sum: 40,
             spell_backward: 48, number_sorting: 160), or the size's. Constitutional AI's texts have the size's.
@@ -121,6 +124,11 @@ class Signals(Study):
         return TASKS.get(self.settings["task"], self.settings["task"])
 
     @property
+    def thinks(self) -> bool:
+        """Whether the task's answers hold a thought in tags, so that there is a form to reward."""
+        return has_form(load_task(self.spec).split("train")[0].answer or "")
+
+    @property
     def name(self) -> str:
         """What its folder is called by default."""
         task = self.settings["task"]
@@ -163,7 +171,7 @@ class Signals(Study):
             case "process":
                 return GRPO(task=self.spec, reward="right", process_reward=str(measuring.store.folder / JUDGE), **fields)
             case "r1":
-                return R1(task=self.spec, **fields)
+                return R1(task=self.spec, reward="" if self.thinks else "right", **fields)
             case "constitutional":
                 return Constitutional(constitution=self.constitution, **fields)
         return GRPO(task=self.spec, reward="random" if arm == CONTROL else "right", **fields)
