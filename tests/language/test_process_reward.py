@@ -241,6 +241,14 @@ def test_labels_that_were_made_are_kept_when_something_goes_wrong_after_them(tmp
     assert rlhub.train(system, seed=0, runs=tmp_path, name="mine").status == "finished"
 
 
+def test_a_solver_that_answers_nothing_is_refused(tmp_path, monkeypatch):
+    nothing = {"prompt": "The capital of France is the city of", "steps": [], "labels": [], "ended": True, "tokens": 0, "stops": []}
+    monkeypatch.setattr(ProcessReward, "rows", lambda *_: [nothing] * 4)
+    system = ProcessReward(model="tiny", task="facts:capitals", steps=1, solutions=4)
+    with pytest.raises(UserError, match="tiny answers nothing to 4 prompts of facts:capitals, .* give another --solver"):
+        rlhub.train(system, seed=0, runs=tmp_path, name="mine")
+
+
 def test_a_file_of_labels_is_cut_back_to_whole_batches(tmp_path):
     path = tmp_path / "labels.jsonl"
     assert read_appended(path, together=2) == []

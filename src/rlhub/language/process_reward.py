@@ -120,11 +120,25 @@ class ProcessReward(FineTuning):
         return Terms(loss=(losses * counted).sum(), sums=sums)
 
     def labelled(self, run: Run, task: Task) -> list[Example]:
-        """Solutions with labels, as many as asked for: those that a run made before it was killed are read, the others made now."""
+        """Solutions with labels, as many as asked for: those that a run made before it was killed are read, the others made now.
+
+        Raises:
+            UserError: they are all empty.
+        """
+        rows = self.rows(run, task)[: self.solutions]
+        if not any(row["steps"] for row in rows):
+            solver = self.solver or self.model
+            raise UserError(
+                f"{solver} answers nothing to {len(rows)} prompts of {task.name}, so no step can be labelled: give another --solver"
+            )
+        return as_examples(rows, stops=self.stops)
+
+    def rows(self, run: Run, task: Task) -> list[dict[str, Any]]:
+        """The rows of the file of labels, at least as many as asked for."""
         path = run.folder / LABELS
         rows = read_appended(path, together=self.batch)
         if len(rows) >= self.solutions:
-            return as_examples(rows[: self.solutions], stops=self.stops)
+            return rows
         solver = load_policy(self.solver or self.model, learning_rate=0.0, precision=self.precision)
         with progress("solutions labelled", self.solutions, completed=len(rows)) as told:
             while len(rows) < self.solutions:
@@ -137,7 +151,7 @@ class ProcessReward(FineTuning):
                     file.write("".join(json.dumps(row) + "\n" for row in new))
                 rows += new
                 told.update(min(len(rows), self.solutions))
-        return as_examples(rows[: self.solutions], stops=self.stops)
+        return rows
 
     def made(self, solver: Policy, task: Task, run: Run, *, turn: int) -> list[Labelled]:
         """A batch of solutions with labels."""
