@@ -245,7 +245,7 @@ def test_a_solver_that_answers_nothing_is_refused(tmp_path, monkeypatch):
     nothing = {"prompt": "The capital of France is the city of", "steps": [], "labels": [], "ended": True, "tokens": 0, "stops": []}
     monkeypatch.setattr(ProcessReward, "rows", lambda *_: [nothing] * 4)
     system = ProcessReward(model="tiny", task="facts:capitals", steps=1, solutions=4)
-    with pytest.raises(UserError, match="tiny answers nothing to 4 prompts of facts:capitals, .* give another --solver"):
+    with pytest.raises(UserError, match=r"tiny answers nothing to 4 prompts of facts:capitals, .* give another --solver"):
         rlhub.train(system, seed=0, runs=tmp_path, name="mine")
 
 
