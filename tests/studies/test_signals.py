@@ -156,6 +156,15 @@ def test_r1_is_rewarded_for_right_answers_alone_where_answers_hold_no_thought(ta
     assert Signals(size="tiny").system("r1", measuring).rewarded == "right+0.2*format+0.1*language"
 
 
+def test_a_base_that_tells_no_pair_apart_is_refused_before_anything_is_trained_from_it(task, tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", QUICK)
+    monkeypatch.setattr("rlhub.studies.instruments.kept_pairs", lambda *_, **__: [])
+    with pytest.raises(UserError, match=r"the base tells none of .* apart, so there is no circuit to find"):
+        run_study(Signals(size="tiny", signals=("sft",), task=task), runs=tmp_path, name="blind", pictures=False)
+    assert (tmp_path / "blind" / "warm-up").is_dir()
+    assert not (tmp_path / "blind" / "sft-seed0").exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

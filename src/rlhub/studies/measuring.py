@@ -64,9 +64,17 @@ class Measuring:
         self.question = question
         self.size = size
 
+    def check(self) -> None:
+        """See that there are pairs to look for circuits with."""
+        _ = self.contrast
+
     @cached_property
     def contrast(self) -> Contrast:
-        """The same pairs for every model: what is trained, equally long, told apart by the base in both directions."""
+        """The same pairs for every model: what is trained, equally long, told apart by the base in both directions.
+
+        Raises:
+            UserError: no two prompts make a pair, or the base tells none apart.
+        """
         drawn = self.question.pairs(self.base.policy.tokenizer, 6 * self.size.pairs).to(self.base.policy.device)
         chosen = self.store.measured("base", "pairs", lambda: instruments.kept_pairs(self.base.model, drawn, pairs=self.size.pairs))
         if not chosen:

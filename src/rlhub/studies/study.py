@@ -164,6 +164,9 @@ def run_study(
     units = checkpoints + (TRAINING + MATCHED * CIRCUIT + INSIDE) * len(names) + CIRCUIT + INSIDE + 1
     with progress(f"study {folder.name}", units) as task:
         measuring = study.begin(store, start, task)
+        # Hours of training come before the first circuit is looked for: that there are no pairs to look with is said before them.
+        task.activity = "choosing pairs of prompts"
+        measuring.check()
         together = Workers(study, measuring, workers)
         trained = train_arms(study, measuring, names, task, together)
         measure(study, measuring, trained, task, together)
