@@ -148,12 +148,14 @@ def test_the_task_is_the_sizes_or_the_one_asked_for():
 
 
 def test_r1_is_rewarded_for_right_answers_alone_where_answers_hold_no_thought(task, tmp_path):
-    study = Signals(size="tiny", task=task)
-    measuring = Measuring(Store.open(tmp_path / "study", study.kind, study.settings), Subject("base", "tiny"), study.question, study.plan)
-    plain = study.system("r1", measuring)
+    def recipe(study):
+        store = Store.open(tmp_path / study.name, study.kind, study.settings)
+        return study.system("r1", Measuring(store, Subject("base", "tiny"), study.question, study.plan))
+
+    plain = recipe(Signals(size="tiny", task=task))
     plain.check(seed=0)
     assert (plain.reward, plain.asked) == ("right", task)
-    assert Signals(size="tiny").system("r1", measuring).rewarded == "right+0.2*format+0.1*language"
+    assert recipe(Signals(size="tiny")).rewarded == "right+0.2*format+0.1*language"
 
 
 def test_a_base_that_tells_no_pair_apart_is_refused_before_anything_is_trained_from_it(task, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from rlhub.agents.agent import Agent
 from rlhub.agents.backends import longest_episode
 from rlhub.agents.environments import Environments
 from rlhub.core.errors import UserError
+from rlhub.core.named import with_option
 from rlhub.core.progress import progress
 from rlhub.core.seeding import derive, generator
 
@@ -69,7 +70,7 @@ def evaluate(agent: Agent, env: str, *, episodes: int = 100, seed: int = 0, draw
             if environments.longest_running > limit:
                 raise UserError(
                     f"an episode of {env} hasn't ended after {limit:,} steps, so the agent may go on for ever: give it a limit, as in "
-                    f"{env}{'&' if '?' in env else '?'}max_episode_steps=1000"
+                    + with_option(env, "max_episode_steps=1000")
                 )
     environments.close()
     return Evaluation(returns=returns, lengths=lengths)

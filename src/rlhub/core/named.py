@@ -11,6 +11,11 @@ def parted(text: str) -> tuple[str, dict[str, Any]]:
     return name, {key: option_value(value) for key, value in parse_qsl(query, keep_blank_values=True)}
 
 
+def with_option(text: str, option: str) -> str:
+    """The name with one more option, as in `think=true`."""
+    return f"{text}{'&' if '?' in text else '?'}{option}"
+
+
 def option_value(text: str) -> Any:
     """An option's value: JSON where it is, else text."""
     try:

@@ -126,12 +126,13 @@ class ProcessReward(FineTuning):
             UserError: they are all empty.
         """
         rows = self.rows(run, task)[: self.solutions]
-        if not any(row["steps"] for row in rows):
+        examples = as_examples(rows, stops=self.stops)
+        if not examples:
             solver = self.solver or self.model
             raise UserError(
                 f"{solver} answers nothing to {len(rows)} prompts of {task.name}, so no step can be labelled: give another --solver"
             )
-        return as_examples(rows, stops=self.stops)
+        return examples
 
     def rows(self, run: Run, task: Task) -> list[dict[str, Any]]:
         """The rows of the file of labels, at least as many as asked for."""

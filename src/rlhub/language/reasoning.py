@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from rlhub.core.errors import UserError
-from rlhub.core.named import parted
+from rlhub.core.named import parted, with_option
 from rlhub.language.puzzle_scores import PuzzleScores
 from rlhub.language.rewards import Text, exact_match, extract_answer
 from rlhub.language.rule_rewards import INSTRUCTION, reflections, tag_format, thought_words
@@ -130,7 +130,7 @@ def asked_for_thought(spec: str) -> str:
     name, options = parted(spec)
     if not name.startswith("reasoning-gym:") or "think" in options:
         return spec
-    return f"{spec}{'&' if '?' in spec else '?'}think=true"
+    return with_option(spec, "think=true")
 
 
 def reasoning_task(name: str, dataset: str, options: dict[str, Any], *, seed: int) -> Task:

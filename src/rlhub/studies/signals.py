@@ -24,7 +24,6 @@ from rlhub.language.rloo import RLOO
 from rlhub.language.rule_rewards import has_form
 from rlhub.language.scorer import StepScorer, load_scorer
 from rlhub.language.sft import SFT
-from rlhub.language.task import load_task
 from rlhub.studies.arms import Size
 from rlhub.studies.measuring import Measuring, Subject
 from rlhub.studies.names import CONTROL
@@ -124,11 +123,6 @@ class Signals(Study):
         return TASKS.get(self.settings["task"], self.settings["task"])
 
     @property
-    def thinks(self) -> bool:
-        """Whether the task's answers hold a thought in tags, so that there is a form to reward."""
-        return has_form(load_task(self.spec).split("train")[0].answer or "")
-
-    @property
     def name(self) -> str:
         """What its folder is called by default."""
         task = self.settings["task"]
@@ -171,7 +165,8 @@ class Signals(Study):
             case "process":
                 return GRPO(task=self.spec, reward="right", process_reward=str(measuring.store.folder / JUDGE), **fields)
             case "r1":
-                return R1(task=self.spec, reward="" if self.thinks else "right", **fields)
+                worked = measuring.question.task.split("train")[0].answer or ""
+                return R1(task=self.spec, reward="" if has_form(worked) else "right", **fields)
             case "constitutional":
                 return Constitutional(constitution=self.constitution, **fields)
         return GRPO(task=self.spec, reward="random" if arm == CONTROL else "right", **fields)

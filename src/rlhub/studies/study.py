@@ -164,9 +164,6 @@ def run_study(
     units = checkpoints + (TRAINING + MATCHED * CIRCUIT + INSIDE) * len(names) + CIRCUIT + INSIDE + 1
     with progress(f"study {folder.name}", units) as task:
         measuring = study.begin(store, start, task)
-        # Hours of training come before the first circuit is looked for: that there are no pairs to look with is said before them.
-        task.activity = "choosing pairs of prompts"
-        measuring.check()
         together = Workers(study, measuring, workers)
         trained = train_arms(study, measuring, names, task, together)
         measure(study, measuring, trained, task, together)
@@ -188,6 +185,10 @@ def train_arms(
     runs = {f"{arm}-seed{seed}": (arm, seed) for arm, seed in names}
     left = {name: of for name, of in runs.items() if not finished(store.folder / name)}
     task.skip(TRAINING * (len(runs) - len(left)))
+    if left:
+        # Hours of training come before the first circuit is looked for: that there are no pairs to look with is said before them.
+        task.activity = "choosing pairs of prompts"
+        measuring.check()
     task.activity = "training " + (", seed ".join(map(str, next(iter(left.values())))) if left else "")
     for arm, seed in (workers or Workers(study, measuring)).each(train_arm, list(left.values())):
         task.advance(TRAINING)

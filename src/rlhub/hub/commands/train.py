@@ -94,7 +94,7 @@ def _find(name: str) -> type:
 
 def data_as_task(system_class: Any, arguments: list[str]) -> list[str]:
     """The arguments with ``--data`` as ``--task``: a file of rows is a task like any other, and who has one looks for that word."""
-    names = {field.name for field in dataclasses.fields(system_class)} if dataclasses.is_dataclass(system_class) else set()
+    names = {field.name for field in dataclasses.fields(system_class)}
     if "task" not in names or "data" in names:
         return arguments
     return [re.sub(r"^--data(?==|$)", "--task", argument) for argument in arguments]

@@ -149,10 +149,11 @@ SETTINGS = (
 def costs(runs: list[dict[str, Any]]) -> list[str]:
     """Settings of runs of one system, and means of what they cost."""
     fields = runs[0]["fields"]
-    told = [f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float)]
-    settings = ", ".join([*told, *([f"reward {fields['reward']}"] if fields.get("reward") else [])])
+    settings = [f"{name.replace('_', ' ')} {fields[name]:g}" for name in SETTINGS if isinstance(fields.get(name), int | float)]
+    if fields.get("reward"):
+        settings.append(f"reward {fields['reward']}")
     tokens = [float(run["tokens"]) for run in runs if run.get("tokens")]
-    return [settings, f"{mean(tokens) / 1000:.0f}" if tokens else "—", f"{mean([run['seconds'] for run in runs]) / 60:.1f}"]
+    return [", ".join(settings), f"{mean(tokens) / 1000:.0f}" if tokens else "—", f"{mean([run['seconds'] for run in runs]) / 60:.1f}"]
 
 
 def conduct_table(report: Report) -> Table:
