@@ -8,9 +8,11 @@ import pytest
 from rlhub.core.errors import UserError
 from rlhub.core.run import Run
 from rlhub.language.model import load_tokenizer, model_source
+from rlhub.language.r1 import R1
 from rlhub.language.task import load_task
-from rlhub.studies.gathering import gather
+from rlhub.studies.gathering import gather, run_of
 from rlhub.studies.measuring import Measuring, Subject
+from rlhub.studies.report.tables import costs
 from rlhub.studies.signals import SIGNALS, SIZES, TASKS, Signals
 from rlhub.studies.store import Store
 from rlhub.studies.study import run_study
@@ -156,6 +158,16 @@ def test_r1_is_rewarded_for_right_answers_alone_where_answers_hold_no_thought(ta
     plain.check(seed=0)
     assert (plain.reward, plain.asked) == ("right", task)
     assert recipe(Signals(size="tiny")).rewarded == "right+0.2*format+0.1*language"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reward"),
+    [({}, "right+0.2*format+0.1*language"), ({"zero": True}, "right+0.2*format"), ({"reward": "right"}, "right")],
+)
+def test_a_runs_table_names_the_reward_that_its_recipe_filled_in(fields, reward, tmp_path):
+    with Run.create(R1(**fields), runs=tmp_path, name="r1").recording():
+        pass
+    assert costs([run_of(tmp_path / "r1")])[0].endswith(f"reward {reward}")
 
 
 def test_a_base_that_tells_no_pair_apart_is_refused_before_anything_is_trained_from_it(task, tmp_path, monkeypatch):

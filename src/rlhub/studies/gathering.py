@@ -14,6 +14,7 @@ from torch import Tensor
 from rlhub.core.errors import UserError
 from rlhub.core.files import read_json
 from rlhub.core.records import read_metrics, seconds_of
+from rlhub.core.system import load_system
 from rlhub.language.process_reward import LABELS
 from rlhub.language.stages import STAGES
 from rlhub.lens.attribution import Attribution
@@ -105,6 +106,8 @@ def run_of(folder: Path) -> dict[str, Any]:
         name: Path(value).name if isinstance(value, str) and Path(value).parent.name == folder.parent.name else value
         for name, value in config["fields"].items()
     }
+    if fields.get("reward") == "":  # the system's default, which follows from its other fields
+        fields["reward"] = load_system(config).rewarded
     told = {"system": config["system"].rpartition(":")[2], "fields": fields, "seed": config["seed"]}
     return told | {
         "seconds": seconds_of(folder, times_of(folder)),
