@@ -197,3 +197,26 @@ def test_pictures_without_kaleido_are_refused_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "kaleido", None)
     with pytest.raises(UserError, match=r"pip install 'rlhub\[figures\]'"):
         write_images({tmp_path / "a.png": head_map(normal(3, 4), title="heads", unit="logits")})
+
+
+def test_runs_of_a_kind_share_a_look_and_a_place_in_the_legend():
+    kinds = {"sft seed 0": "sft", "sft seed 1": "sft", "dpo seed 0": "dpo"}
+    drawn = accuracy_against_kl_figure(dict.fromkeys(kinds, CURVE), x_unit="nats", y_unit="%", kinds=kinds).data
+    assert [trace.name for trace in drawn if trace.showlegend] == ["sft", "dpo"]
+    first, second, other = ((trace.line.color, trace.marker.symbol) for trace in drawn)
+    assert first == second != other
+
+
+def test_only_the_bands_that_are_asked_for_are_drawn():
+    figure = faithfulness_figure(dict.fromkeys(("base", "sft", "dpo"), CURVE), banded=["base"])
+    assert [trace.legendgroup for trace in figure.data if trace.fill == "toself"] == ["base"]
+
+
+def test_figures_that_stand_beside_each_other_share_their_colours():
+    before = normal(3, 4)
+    moved = {"base": before, "sft": before + 1.0, "dpo": before + 0.1}
+    scales = [
+        [trace.zmax for trace in maps(head_change_maps({"base": before, arm: moved[arm]}, title="heads", unit="logits", beside=moved))]
+        for arm in ("sft", "dpo")
+    ]
+    assert scales[0] == scales[1]

@@ -46,7 +46,7 @@ _RUNS = {
     "ppo": "#e69f00",
     "rloo": "#56b4e9",
     "process": "#6a3d9a",
-    "r1": "#222222",
+    "r1": "#882255",
     "constitutional": "#8c6d31",
     "base": "#555555",
 }

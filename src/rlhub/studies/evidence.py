@@ -19,6 +19,8 @@ from rlhub.studies.names import CONTROL, NAMES
 Report = dict[str, Any]
 Found = TypeVar("Found")
 RESAMPLES = 1000
+DROPPED = 0.5
+"""What may be left of a preference that has been dropped."""
 SHIFTS = (3, 4, 5, 6, 7, 8)
 """Layers by which a tracing map is moved for the null of "facts stay where they are"."""
 
@@ -311,7 +313,11 @@ def dpo_bypasses(report: Report) -> Evidence | None:
 
     detail = {f"left at the output, {arm}": value for arm, value in means_by_arm(report, output).items()}
     detail |= {f"left in the middle, {arm}": value for arm, value in means_by_arm(report, left).items()}
-    return over_seeds(at_the_end(report, "dpo", left), at_the_end(report, CONTROL, left), "random reward", detail=detail)
+    found = over_seeds(at_the_end(report, "dpo", left), at_the_end(report, CONTROL, left), "random reward", detail=detail)
+    kept = detail.get("left at the output, dpo", 0.0)
+    if found and kept > DROPPED:
+        return replace(found, missing=f"nothing was bypassed: {kept:.2f} of the preference is still there at DPO's output, too")
+    return found
 
 
 def value_vectors(report: Report) -> Evidence | None:

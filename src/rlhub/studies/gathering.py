@@ -94,8 +94,17 @@ def read_subject(folder: Path) -> dict[str, Any]:
     circuit = {key: files[name] for name, key in CIRCUIT.items() if name in files}
     if "random-circuits" in files:
         circuit["random"] = files["random-circuits"]
-    inside = {"truth" if name == "transfer" else name: files[name] for name in INSIDE if name in files}
+    inside = {"truth" if name == "transfer" else name: rounded(files[name]) for name in INSIDE if name in files}
     return found | ({"circuit": circuit} if circuit else {}) | ({"inside": inside} if inside else {})
+
+
+def rounded(value: Any) -> Any:
+    """The same with five significant digits: maps are most of a report, and digits beyond what anybody can see most of a map."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def run_of(folder: Path) -> dict[str, Any]:

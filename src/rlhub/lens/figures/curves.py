@@ -1,7 +1,7 @@
 """Curves and points with intervals: faithfulness against size, accuracy against KL, similarity by layer, values beside their nulls."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -36,7 +36,8 @@ def faithfulness_figure(
     *,
     title: str = "Faithfulness of the circuit against its size",
     edges: int | None = None,
-    unit: str = "faithfulness (0 = all edges corrupted, 1 = whole model)",
+    unit: str = "faithfulness",
+    banded: Collection[str] | None = None,
 ) -> go.Figure:
     """Faithfulness of circuits of growing size; x is the fraction of all edges, on a logarithmic axis.
 
@@ -45,12 +46,13 @@ def faithfulness_figure(
         title: what is shown.
         edges: how many edges the graph has, told on the axis.
         unit: what is measured.
+        banded: the runs whose bands are drawn, as many bands hide each other; by default all.
     """
     figure = go.Figure()
     for index, (name, curve) in enumerate(curves.items()):
-        _band(figure, name, curve, colour_of(name, index))
+        _line(figure, name, curve, colour_of(name, index), banded=banded is None or name in banded)
     _level(figure, 1.0, "whole model")
-    _level(figure, 0.0, "")
+    _level(figure, 0.0, "all edges corrupted")
     ticks = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
     figure.update_xaxes(
         type="log",
@@ -63,7 +65,12 @@ def faithfulness_figure(
 
 
 def accuracy_against_kl_figure(
-    curves: Mapping[str, Curve], *, title: str = "Accuracy reached at each distance from the base", x_unit: str, y_unit: str
+    curves: Mapping[str, Curve],
+    *,
+    title: str = "Accuracy reached at each distance from the base",
+    x_unit: str,
+    y_unit: str,
+    kinds: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Each run's path: every checkpoint a point, joined in the order of training, with intervals both ways.
 
@@ -72,15 +79,24 @@ def accuracy_against_kl_figure(
         title: what is shown.
         x_unit: what lies across, with its unit, for example "forward KL(base || policy), nats per token".
         y_unit: what lies upwards, with its unit.
+        kinds: run -> what it is one of, for example its signal: runs of a kind look alike and share a place in the legend; by default
+            each is a kind of its own.
     """
     figure = go.Figure()
-    for index, (name, curve) in enumerate(curves.items()):
-        colour = colour_of(name, index)
+    order: list[str] = []
+    for name, curve in curves.items():
+        kind = name if kinds is None else kinds[name]
+        first = kind not in order
+        order += [kind] if first else []
+        index = order.index(kind)
+        colour = colour_of(kind, index)
         figure.add_trace(
             go.Scatter(
                 x=list(curve.x),
                 y=list(curve.y),
-                name=name,
+                name=kind,
+                legendgroup=kind,
+                showlegend=first,
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 9, "symbol": symbol_of(index), "line": {"color": "white", "width": 1}},
@@ -102,6 +118,7 @@ def similarity_figure(
     title: str = "Similarity of representations to the base, layer by layer",
     unit: str = "debiased linear CKA",
     places: Sequence[str] = (),
+    banded: Collection[str] | None = None,
 ) -> go.Figure:
     """CKA at each layer for each run, over the band that the null gives.
 
@@ -111,12 +128,13 @@ def similarity_figure(
         title: what is shown.
         unit: what is measured.
         places: names of the places along x; by default the layers' numbers.
+        banded: as in `faithfulness_figure`.
     """
     figure = go.Figure()
     if null is not None:
-        _band(figure, "null", null, "#888888", dash="dot")
+        _line(figure, "null", null, "#888888", dash="dot")
     for index, (name, curve) in enumerate(curves.items()):
-        _band(figure, name, curve, colour_of(name, index))
+        _line(figure, name, curve, colour_of(name, index), banded=banded is None or name in banded)
     last = max((value for curve in curves.values() for value in curve.x), default=0)
     figure.update_xaxes(title_text="layer", tick0=0, dtick=max(1, -(-int(last) // 15)))
     if places:
@@ -172,8 +190,8 @@ def null_figure(comparisons: Mapping[str, Comparison], *, title: str, unit: str)
     return styled(figure, title=title, height=190 + 42 * len(names)).update_layout(barmode="overlay")
 
 
-def _band(figure: go.Figure, name: str, curve: Curve, colour: str, *, dash: str = "solid") -> None:
-    if len(curve.intervals):
+def _line(figure: go.Figure, name: str, curve: Curve, colour: str, *, dash: str = "solid", banded: bool = True) -> None:
+    if banded and len(curve.intervals):
         low, high = zip(*curve.intervals, strict=True)
         figure.add_trace(band(name, curve.x, low, high, colour))
     figure.add_trace(

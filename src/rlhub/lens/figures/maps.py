@@ -54,6 +54,7 @@ def change_maps(
     row_axis: str = "",
     column_axis: str = "",
     base: str | None = None,
+    beside: Mapping[str, Map] | None = None,
 ) -> go.Figure:
     """A base's map, another model's map on the same colours, and their difference on colours of its own.
 
@@ -68,6 +69,7 @@ def change_maps(
         row_axis: what the rows are.
         column_axis: what the columns are.
         base: which map the differences are from.
+        beside: maps of other figures that colours are to be compared with; they reach as far as in those.
     """
     base = next(iter(maps)) if base is None else base
     others = [name for name in maps if name != base]
@@ -75,7 +77,8 @@ def change_maps(
     pair = len(others) == 1
     panels = [base, *others] + (list(differences) if pair else [])
     lines, across = (1, 3) if pair else (2, len(maps))
-    titles = panels if pair else [base, *others, "", *differences]
+    # Over panels side by side a long title would run into the next one's.
+    titles = panels if pair else [base, *others, "", *(f"{name}<br>minus {base}" for name in others)]
     figure = make_subplots(
         rows=lines,
         cols=across,
@@ -84,8 +87,8 @@ def change_maps(
         horizontal_spacing=0.035,
         vertical_spacing=0.14 if lines == 2 else 0,
     )
-    span = max(_largest(maps[name]) for name in [base, *others])
-    change = max(_largest(difference) for difference in differences.values())
+    compared = [*maps.values(), *(beside or {}).values()]
+    span, change = max(map(_largest, compared)), max(_largest(one - maps[base]) for one in compared)
     for place, name in enumerate([base, *others]):
         bar = place == len(others)
         spot = None if not bar else (0.645 if pair else 1.01)
@@ -124,10 +127,19 @@ def head_map(values: Float[Tensor, "layers heads"], *, title: str, unit: str, si
     return heat_map(values, rows=rows, columns=columns, title=title, unit=unit, row_axis="layer", column_axis="head", signed=signed)
 
 
-def head_change_maps(maps: Mapping[str, Float[Tensor, "layers heads"]], *, title: str, unit: str, base: str | None = None) -> go.Figure:
+def head_change_maps(
+    maps: Mapping[str, Float[Tensor, "layers heads"]],
+    *,
+    title: str,
+    unit: str,
+    base: str | None = None,
+    beside: Mapping[str, Float[Tensor, "layers heads"]] | None = None,
+) -> go.Figure:
     """A number for each attention head, before, after and the difference."""
     rows, columns = _numbered(next(iter(maps.values())))
-    return change_maps(maps, rows=rows, columns=columns, title=title, unit=unit, row_axis="layer", column_axis="head", base=base)
+    return change_maps(
+        maps, rows=rows, columns=columns, title=title, unit=unit, row_axis="layer", column_axis="head", base=base, beside=beside
+    )
 
 
 def token_map(
@@ -156,6 +168,7 @@ def token_change_maps(
     unit: str,
     layers: Sequence[str] | None = None,
     base: str | None = None,
+    beside: Mapping[str, Float[Tensor, "layers positions"]] | None = None,
 ) -> go.Figure:
     """A number for each layer and token position, before, after and the difference."""
     rows, _ = _numbered(next(iter(maps.values())))
@@ -168,6 +181,7 @@ def token_change_maps(
         row_axis="layer",
         column_axis="token position",
         base=base,
+        beside=beside,
     )
 
 

@@ -21,7 +21,7 @@ def alternative(figure: Figure) -> str:
     parts = [plain(layout.get("title", {}).get("text", ""))]
     kinds = Counter(KINDS.get(trace.get("type", "scatter"), "chart") for trace in traces)
     if kinds["heat map"]:
-        names = [plain(note["text"]) for note in layout.get("annotations", []) if note.get("text")]
+        names = [plain(note["text"].replace("<br>", " ")) for note in layout.get("annotations", []) if note.get("text")]
         number = kinds["heat map"]
         parts.append(f"{number} heat map{'s' if number > 1 else ''}" + (f": {', '.join(names)}" if names else ""))
         return ". ".join(part for part in parts if part) + "."

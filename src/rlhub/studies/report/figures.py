@@ -31,6 +31,8 @@ BESIDE = 4
 """Arms that are drawn beside the base in one figure of maps."""
 GREYS = ("#999999", "#5f5f5f", "#7d7d7d", "#222222", "#444444")
 """Strategies of search, beside arms, which have colours."""
+LEAST = 20.0
+"""Points that an axis of right answers spans at least, so that nothing looks like much."""
 TELLING = 0.05
 """A token is drawn where some layer restores this part of the most that any does."""
 
@@ -60,7 +62,9 @@ def draw(report: Report) -> list[Drawn]:
         figures.append(Drawn(key=key, section=section, caption=caption, figure=figure))
 
     several = report["asked"]["seeds"] > 1
+    banded = arms_and_base(report) if len(arms_of(report)) <= BESIDE else ["base"]
     bands = "Bands: 95% over pairs of prompts, the widest over seeds." if several else "Bands: 95% over pairs of prompts."
+    bands = bands if len(banded) > 1 else "Band: the base's, 95% over pairs of prompts; the others' are in report.json."
     shown = "mean over seeds" if several else "seed 0"
     add("accuracy-against-kl", "behaviour", PATHS, accuracy_against_kl(report))
     add("forgetting-against-kl", "behaviour", FORGETTING, forgetting_against_kl(report))
@@ -68,12 +72,17 @@ def draw(report: Report) -> list[Drawn]:
         add("search", "behaviour", SEARCH, search_figure(report))
     edges = report["graph"]["edges"]
     own = {NAMES[arm]: arm_faithfulness(report, arm, "own") for arm in arms_and_base(report)}
-    add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges))
+    add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges, banded=[NAMES[arm] for arm in banded]))
     bases = {NAMES[arm]: arm_faithfulness(report, arm, "bases") for arm in arms_of(report)}
     sizes = next(iter(bases.values())).x if bases else None
     bases = {NAMES["base"]: arm_faithfulness(report, "base", "own", sizes), **bases}
     title = "The base's circuit, run in every model"
-    add("bases-circuit", "circuits", f"{BASES} {bands}", faithfulness_figure(bases, edges=edges, title=title))
+    add(
+        "bases-circuit",
+        "circuits",
+        f"{BASES} {bands}",
+        faithfulness_figure(bases, edges=edges, title=title, banded=[NAMES[arm] for arm in banded]),
+    )
     add("overlap", "circuits", OVERLAP, overlap_figure(report))
     figures += map_figures(report, shown)
     figures += circuit_figures(report)
@@ -82,7 +91,8 @@ def draw(report: Report) -> list[Drawn]:
     spectra = {NAMES[arm]: spectra_of(report, arm) for arm in arms_of(report)}
     if any(spectra.values()):
         add("spectra", "weights", SPECTRA, spectra_figure(spectra))
-    add("cka", "weights", f"{CKA} ({shown})", similarity_figure({NAMES[arm]: arm_cka(report, arm) for arm in arms_of(report)}))
+    similar = {NAMES[arm]: arm_cka(report, arm) for arm in arms_of(report)}
+    add("cka", "weights", f"{CKA} ({shown})", similarity_figure(similar, banded=[NAMES[arm] for arm in banded]))
     if "wrong" in report["measured"]["base"]["inside"]:
         add("wrong-answers", "weights", WRONG, wrong_figure(report))
     return figures
@@ -147,15 +157,25 @@ def paths(report: Report, y: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
 
 def accuracy_against_kl(report: Report) -> go.Figure:
     """Accuracy on trained facts against forward KL."""
-    return accuracy_against_kl_figure(paths(report, lambda one: one["train"]), x_unit=KL, y_unit=unit_of(report, "train"))
+    return paths_figure(report, "train", "Accuracy reached at each distance from the base")
 
 
 def forgetting_against_kl(report: Report) -> go.Figure:
     """Accuracy on what was not trained against forward KL."""
-    title = f"{words_of(report).splits['untouched'].capitalize()} at each distance from the base"
-    return accuracy_against_kl_figure(
-        paths(report, lambda one: one["untouched"]), title=title, x_unit=KL, y_unit=unit_of(report, "untouched")
-    )
+    return paths_figure(report, "untouched", f"{words_of(report).splits['untouched'].capitalize()} at each distance from the base")
+
+
+def paths_figure(report: Report, split: str, title: str) -> go.Figure:
+    """A split's right answers along each run's way from the base."""
+    curves = paths(report, lambda one: one[split])
+    kinds = {run: run.partition(" seed ")[0] for run in curves}
+    figure = accuracy_against_kl_figure(curves, title=title, x_unit=KL, y_unit=unit_of(report, split), kinds=kinds)
+    heights = [height for curve in curves.values() for height in (*curve.y, *(end for ends in curve.intervals for end in ends))]
+    low, high = min(heights), max(heights)
+    if high - low < LEAST:
+        middle = (low + high) / 2
+        figure.update_yaxes(range=[middle - LEAST / 2, middle + LEAST / 2])
+    return figure
 
 
 def search_figure(report: Report) -> go.Figure:
@@ -189,7 +209,7 @@ def search_figure(report: Report) -> go.Figure:
         each = [end["behaviour"]["heldout"]["each"][: report["search"]["questions"]] for end in ends(report, arm)]
         reached = 100 * mean([sum(hits) / len(hits) for hits in each])
         marker = {"color": INK if arm == "base" else colour_of(NAMES[arm], 0), "symbol": "line-ew-open", "size": 16, "line_width": 3}
-        name = f"{NAMES[arm]}, likeliest answer"
+        name = f"{NAMES[arm]}, likeliest: {reached:.0f}%"  # alike ones hide each other
         figure.add_trace(go.Scatter(x=[likeliest["tokens"]], y=[reached], name=name, mode="markers", marker=marker))
     ticks = [f"{point['tokens']:.0f}<br>({point['answers']} answer{'s' if point['answers'] > 1 else ''})" for point in votes]
     figure.update_xaxes(type="log", title_text="tokens sampled a question", tickvals=[point["tokens"] for point in votes], ticktext=ticks)
@@ -259,21 +279,24 @@ def map_figures(report: Report, shown: str) -> list[Drawn]:
 
 def heads_figure(report: Report, arms: Sequence[str]) -> go.Figure:
     """How much each head restores."""
-    heads = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms}
-    return head_change_maps(heads, title="Attention heads that restore the answer", unit="recovery")
+    heads = {arm: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms_and_base(report)}
+    return head_change_maps(
+        {NAMES[arm]: heads[arm] for arm in arms}, title="Attention heads that restore the answer", unit="recovery", beside=heads
+    )
 
 
 def tokens_figure(report: Report, arms: Sequence[str]) -> go.Figure:
     """How much the residual stream restores at each token, from the first at which a pair's prompts differ on."""
-    tokens = {arm: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms}
-    base = arm_map(report, "base", lambda inside: inside["tokens"]["recovery"])
-    tells = (base.abs() >= TELLING * base.abs().max()).any(0)
+    tokens = {arm: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms_and_base(report)}
+    tells = (tokens["base"].abs() >= TELLING * tokens["base"].abs().max()).any(0)
+    told = {arm: values[:, tells] for arm, values in tokens.items()}
     labels = report["measured"]["base"]["inside"]["tokens"]["labels"]
     return token_change_maps(
-        {NAMES[arm]: values[:, tells] for arm, values in tokens.items()},
-        [label for label, told in zip(labels, tells.tolist(), strict=True) if told],
+        {NAMES[arm]: told[arm] for arm in arms},
+        [label for label, telling in zip(labels, tells.tolist(), strict=True) if telling],
         title="Residual stream by layer and token: where the clean value restores the answer",
         unit="recovery",
+        beside=told,
     )
 
 
@@ -284,16 +307,18 @@ def tracing_figure(report: Report, place: int, arms: Sequence[str]) -> go.Figure
         return [[math.nan if value is None else value for value in row] for row in inside["tracing"][place]["effect"]]
 
     found = report["measured"]["base"]["inside"]["tracing"][place]
-    maps = {NAMES[arm]: arm_map(report, arm, effect) for arm in arms}
+    maps = {arm: arm_map(report, arm, effect) for arm in arms_and_base(report)}
     there = ~maps["base"].isnan().all(0)
-    roles = [role for role, kept in zip(found["roles"], there.tolist(), strict=True) if kept]
+    kept = {arm: values[:, there] for arm, values in maps.items()}
+    roles = [role for role, known in zip(found["roles"], there.tolist(), strict=True) if known]
     what = {"mlp": "the MLPs", "attention": "attention", "resid": "the residual stream"}[found["restored"]]
     corruption = {"noise": "noise on the subject", "replacement": "another subject"}[found["corruption"]]
     return token_change_maps(
-        {name: values[:, there] for name, values in maps.items()},
+        {NAMES[arm]: kept[arm] for arm in arms},
         roles,
         title=f"Causal tracing: {what} restored, {corruption} ({found['prompts']} prompts)",
         unit="indirect effect",
+        beside=kept,
     )
 
 

@@ -115,7 +115,9 @@ def matching(report: Report) -> str:
         if found:
             worst = max(abs(one["value"] - one["target"]) for one in found)
             words.append(f"{name} {found[0]['target']:.3g}, farthest checkpoint {worst:.2g} away")
-    return "each run's nearest checkpoint to what all compared runs reach, nothing interpolated: " + "; ".join(words)
+    told = "each run's nearest checkpoint to what all compared runs reach, nothing interpolated: " + "; ".join(words)
+    chosen = [f"{run}@{one['step']}" for found in report["matched"].values() for run, one in found.items()]
+    return told + ("; that is its last one everywhere" if set(chosen) <= set(report["last"].values()) else "")
 
 
 def arms_table(report: Report) -> Table:
@@ -194,7 +196,7 @@ def cell(found: list[dict[str, Any] | None], shown: Callable[[float, tuple[float
 
 
 def behaviour_table(report: Report) -> Table:
-    """Behaviour of the base, and of each arm at the end and where all have come equally far."""
+    """Behaviour of the base, and of each arm at the end and, where that is another checkpoint, where all have come equally far."""
     rows = [["model", "steps", *words_of(report).splits.values(), "forward KL", "reverse KL", "entropy"]]
     if "start" in report["measured"]:
         shares = [report["measured"]["start"]["answers"][split] for split in ("train", "heldout", "untouched")]
@@ -208,7 +210,7 @@ def behaviour_table(report: Report) -> Table:
         for arm in arms_of(report):
             found = report["matched"][number]
             steps = {run: found[run]["step"] for run in runs_of(report, arm) if run in found}
-            if steps:
+            if any(f"{run}@{step}" != report["last"][run] for run, step in steps.items()):
                 rows.append(arm_row(report, f"{NAMES[arm]}, {what}", steps))
     return rows
 
