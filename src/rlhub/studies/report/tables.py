@@ -116,8 +116,7 @@ def matching(report: Report) -> str:
             worst = max(abs(one["value"] - one["target"]) for one in found)
             words.append(f"{name} {found[0]['target']:.3g}, farthest checkpoint {worst:.2g} away")
     told = "each run's nearest checkpoint to what all compared runs reach, nothing interpolated: " + "; ".join(words)
-    chosen = [f"{run}@{one['step']}" for found in report["matched"].values() for run, one in found.items()]
-    return told + ("; that is its last one everywhere" if set(chosen) <= set(report["last"].values()) else "")
+    return told + ("" if any(matched_elsewhere(report, number) for number in report["matched"]) else "; that is its last one everywhere")
 
 
 def arms_table(report: Report) -> Table:
@@ -196,7 +195,7 @@ def cell(found: list[dict[str, Any] | None], shown: Callable[[float, tuple[float
 
 
 def behaviour_table(report: Report) -> Table:
-    """Behaviour of the base, and of each arm at the end and, where that is another checkpoint, where all have come equally far."""
+    """Behaviour of the base, and of each arm at the end and, where those are other checkpoints, where all have come equally far."""
     rows = [["model", "steps", *words_of(report).splits.values(), "forward KL", "reverse KL", "entropy"]]
     if "start" in report["measured"]:
         shares = [report["measured"]["start"]["answers"][split] for split in ("train", "heldout", "untouched")]
@@ -207,12 +206,17 @@ def behaviour_table(report: Report) -> Table:
         for arm in arms_of(report)
     ]
     for number, what in (("train", "matched accuracy"), ("forward_kl", "matched forward KL")):
-        for arm in arms_of(report):
-            found = report["matched"][number]
+        found = report["matched"][number]
+        for arm in arms_of(report) if matched_elsewhere(report, number) else ():
             steps = {run: found[run]["step"] for run in runs_of(report, arm) if run in found}
-            if any(f"{run}@{step}" != report["last"][run] for run, step in steps.items()):
+            if steps:
                 rows.append(arm_row(report, f"{NAMES[arm]}, {what}", steps))
     return rows
+
+
+def matched_elsewhere(report: Report, number: str) -> bool:
+    """Whether any run is nearest to what all reach at another checkpoint than its last."""
+    return any(f"{run}@{one['step']}" != report["last"][run] for run, one in report["matched"][number].items())
 
 
 def step_of(report: Report, run: str) -> str:
