@@ -175,7 +175,7 @@ def figure(result: dict[str, Any]) -> go.Figure:
         base = 100 * result["base"][split]["value"]
         for place, (arm, runs) in enumerate(found.items()):
             value, low, high = (100 * number for number in gain(result, runs, split))
-            colour = colour_of(arm, place)
+            colour = colour_of(TITLES[arm], place)
             mean_of = go.Scatter(
                 x=[TITLES[arm]],
                 y=[base + value],
