@@ -32,7 +32,7 @@ BESIDE = 4
 GREYS = ("#999999", "#5f5f5f", "#7d7d7d", "#222222", "#444444")
 """Strategies of search, beside arms, which have colours."""
 LEAST = 20.0
-"""Points that an axis of right answers spans at least, so that nothing looks like much."""
+"""Points that an axis of right answers spans at least, so that two questions more or less do not look like a finding."""
 TELLING = 0.05
 """A token is drawn where some layer restores this part of the most that any does."""
 
