@@ -42,13 +42,14 @@ def metric(model: nn.Module, contrast: Contrast) -> dict[str, Any]:
 def heads(model: nn.Module, contrast: Contrast) -> dict[str, Any]:
     """How much of the logit difference each attention head restores when its clean value is put into the corrupt run, [layers, heads]."""
     clean, corrupt = unpatched(model, contrast)
-    return {"recovery": recovery(patch_heads(model, contrast), corrupt, clean).tolist()}
+    return {"recovery": recovery(patch_heads(model, contrast), corrupt, clean).tolist(), "pairs": len(contrast)}
 
 
 def tokens(model: nn.Module, contrast: Contrast) -> dict[str, Any]:
     """The same for the residual stream before each layer at each position, [layers, positions]."""
     clean, corrupt = unpatched(model, contrast)
-    return {"recovery": recovery(patch_residual(model, contrast), corrupt, clean).tolist(), "labels": list(contrast.labels)}
+    restored = recovery(patch_residual(model, contrast), corrupt, clean)
+    return {"recovery": restored.tolist(), "labels": list(contrast.labels), "pairs": len(contrast)}
 
 
 def tracing(

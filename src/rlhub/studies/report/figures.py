@@ -270,6 +270,9 @@ def map_figures(report: Report, shown: str) -> list[Drawn]:
             suffix = f"-{place + 1}" if place else ""
             drawn.append(Drawn(key=key + suffix, section="heads and tokens", caption=caption, figure=draw_some(["base", *group])))
 
+    # Measurements of earlier versions don't say over how many pairs.
+    pairs = report["measured"]["base"]["inside"]["heads"].get("pairs")
+    shown += f", over {pairs} pair{'s' if pairs > 1 else ''} of prompts" if pairs else ""
     add("heads", f"{HEADS} ({shown})", lambda arms: heads_figure(report, arms))
     add("tokens", f"{TOKENS} ({shown})", lambda arms: tokens_figure(report, arms))
     for place, found in enumerate(report["measured"]["base"]["inside"].get("tracing", [])):
