@@ -215,8 +215,5 @@ def test_only_the_bands_that_are_asked_for_are_drawn():
 def test_figures_that_stand_beside_each_other_share_their_colours():
     before = normal(3, 4)
     moved = {"base": before, "sft": before + 1.0, "dpo": before + 0.1}
-    scales = [
-        [trace.zmax for trace in maps(head_change_maps({"base": before, arm: moved[arm]}, title="heads", unit="logits", beside=moved))]
-        for arm in ("sft", "dpo")
-    ]
+    scales = [[trace.zmax for trace in maps(head_change_maps(moved, title="heads", unit="logits", shown=[arm]))] for arm in ("sft", "dpo")]
     assert scales[0] == scales[1]

@@ -1,6 +1,6 @@
 """Heat maps: heads by layers, tokens by layers, before and after training and their difference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import plotly.graph_objects as go
 from jaxtyping import Float
@@ -54,7 +54,7 @@ def change_maps(
     row_axis: str = "",
     column_axis: str = "",
     base: str | None = None,
-    beside: Mapping[str, Map] | None = None,
+    shown: Collection[str] | None = None,
 ) -> go.Figure:
     """A base's map, another model's map on the same colours, and their difference on colours of its own.
 
@@ -69,14 +69,14 @@ def change_maps(
         row_axis: what the rows are.
         column_axis: what the columns are.
         base: which map the differences are from.
-        beside: maps of other figures that colours are to be compared with; they reach as far as in those.
+        shown: those drawn beside the base, where that isn't all; colours reach as far as all maps need, so that figures compare.
     """
     base = next(iter(maps)) if base is None else base
-    others = [name for name in maps if name != base]
+    others = [name for name in (maps if shown is None else shown) if name != base]
     differences = {f"{name} minus {base}": maps[name] - maps[base] for name in others}
     pair = len(others) == 1
     panels = [base, *others] + (list(differences) if pair else [])
-    lines, across = (1, 3) if pair else (2, len(maps))
+    lines, across = (1, 3) if pair else (2, 1 + len(others))
     # Over panels side by side a long title would run into the next one's.
     titles = panels if pair else [base, *others, "", *(f"{name}<br>minus {base}" for name in others)]
     figure = make_subplots(
@@ -87,8 +87,7 @@ def change_maps(
         horizontal_spacing=0.035,
         vertical_spacing=0.14 if lines == 2 else 0,
     )
-    compared = [*maps.values(), *(beside or {}).values()]
-    span, change = max(map(_largest, compared)), max(_largest(one - maps[base]) for one in compared)
+    span, change = max(map(_largest, maps.values())), max(_largest(one - maps[base]) for one in maps.values())
     for place, name in enumerate([base, *others]):
         bar = place == len(others)
         spot = None if not bar else (0.645 if pair else 1.01)
@@ -133,12 +132,12 @@ def head_change_maps(
     title: str,
     unit: str,
     base: str | None = None,
-    beside: Mapping[str, Float[Tensor, "layers heads"]] | None = None,
+    shown: Collection[str] | None = None,
 ) -> go.Figure:
     """A number for each attention head, before, after and the difference."""
     rows, columns = _numbered(next(iter(maps.values())))
     return change_maps(
-        maps, rows=rows, columns=columns, title=title, unit=unit, row_axis="layer", column_axis="head", base=base, beside=beside
+        maps, rows=rows, columns=columns, title=title, unit=unit, row_axis="layer", column_axis="head", base=base, shown=shown
     )
 
 
@@ -168,7 +167,7 @@ def token_change_maps(
     unit: str,
     layers: Sequence[str] | None = None,
     base: str | None = None,
-    beside: Mapping[str, Float[Tensor, "layers positions"]] | None = None,
+    shown: Collection[str] | None = None,
 ) -> go.Figure:
     """A number for each layer and token position, before, after and the difference."""
     rows, _ = _numbered(next(iter(maps.values())))
@@ -181,7 +180,7 @@ def token_change_maps(
         row_axis="layer",
         column_axis="token position",
         base=base,
-        beside=beside,
+        shown=shown,
     )
 
 

@@ -62,9 +62,9 @@ def draw(report: Report) -> list[Drawn]:
         figures.append(Drawn(key=key, section=section, caption=caption, figure=figure))
 
     several = report["asked"]["seeds"] > 1
-    banded = arms_and_base(report) if len(arms_of(report)) <= BESIDE else ["base"]
+    banded = None if len(arms_of(report)) <= BESIDE else [NAMES["base"]]
     bands = "Bands: 95% over pairs of prompts, the widest over seeds." if several else "Bands: 95% over pairs of prompts."
-    bands = bands if len(banded) > 1 else "Band: the base's, 95% over pairs of prompts; the others' are in report.json."
+    bands = bands if banded is None else "Band: the base's, 95% over pairs of prompts; the others' are in report.json."
     shown = "mean over seeds" if several else "seed 0"
     add("accuracy-against-kl", "behaviour", PATHS, accuracy_against_kl(report))
     add("forgetting-against-kl", "behaviour", FORGETTING, forgetting_against_kl(report))
@@ -72,17 +72,12 @@ def draw(report: Report) -> list[Drawn]:
         add("search", "behaviour", SEARCH, search_figure(report))
     edges = report["graph"]["edges"]
     own = {NAMES[arm]: arm_faithfulness(report, arm, "own") for arm in arms_and_base(report)}
-    add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges, banded=[NAMES[arm] for arm in banded]))
+    add("faithfulness", "circuits", f"{OWN} {bands}", faithfulness_figure(own, edges=edges, banded=banded))
     bases = {NAMES[arm]: arm_faithfulness(report, arm, "bases") for arm in arms_of(report)}
     sizes = next(iter(bases.values())).x if bases else None
     bases = {NAMES["base"]: arm_faithfulness(report, "base", "own", sizes), **bases}
     title = "The base's circuit, run in every model"
-    add(
-        "bases-circuit",
-        "circuits",
-        f"{BASES} {bands}",
-        faithfulness_figure(bases, edges=edges, title=title, banded=[NAMES[arm] for arm in banded]),
-    )
+    add("bases-circuit", "circuits", f"{BASES} {bands}", faithfulness_figure(bases, edges=edges, title=title, banded=banded))
     add("overlap", "circuits", OVERLAP, overlap_figure(report))
     figures += map_figures(report, shown)
     figures += circuit_figures(report)
@@ -92,7 +87,7 @@ def draw(report: Report) -> list[Drawn]:
     if any(spectra.values()):
         add("spectra", "weights", SPECTRA, spectra_figure(spectra))
     similar = {NAMES[arm]: arm_cka(report, arm) for arm in arms_of(report)}
-    add("cka", "weights", f"{CKA} ({shown})", similarity_figure(similar, banded=[NAMES[arm] for arm in banded]))
+    add("cka", "weights", f"{CKA} ({shown})", similarity_figure(similar, banded=banded))
     if "wrong" in report["measured"]["base"]["inside"]:
         add("wrong-answers", "weights", WRONG, wrong_figure(report))
     return figures
@@ -168,7 +163,7 @@ def forgetting_against_kl(report: Report) -> go.Figure:
 def paths_figure(report: Report, split: str, title: str) -> go.Figure:
     """A split's right answers along each run's way from the base."""
     curves = paths(report, lambda one: one[split])
-    kinds = {run: run.partition(" seed ")[0] for run in curves}
+    kinds = {run_name(run): NAMES[run.rpartition("-seed")[0]] for run in report["last"]}
     figure = accuracy_against_kl_figure(curves, title=title, x_unit=KL, y_unit=unit_of(report, split), kinds=kinds)
     heights = [height for curve in curves.values() for height in (*curve.y, *(end for ends in curve.intervals for end in ends))]
     low, high = min(heights), max(heights)
@@ -282,24 +277,22 @@ def map_figures(report: Report, shown: str) -> list[Drawn]:
 
 def heads_figure(report: Report, arms: Sequence[str]) -> go.Figure:
     """How much each head restores."""
-    heads = {arm: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms_and_base(report)}
-    return head_change_maps(
-        {NAMES[arm]: heads[arm] for arm in arms}, title="Attention heads that restore the answer", unit="recovery", beside=heads
-    )
+    heads = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["heads"]["recovery"]) for arm in arms_and_base(report)}
+    return head_change_maps(heads, title="Attention heads that restore the answer", unit="recovery", shown=[NAMES[arm] for arm in arms])
 
 
 def tokens_figure(report: Report, arms: Sequence[str]) -> go.Figure:
     """How much the residual stream restores at each token, from the first at which a pair's prompts differ on."""
-    tokens = {arm: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms_and_base(report)}
-    tells = (tokens["base"].abs() >= TELLING * tokens["base"].abs().max()).any(0)
-    told = {arm: values[:, tells] for arm, values in tokens.items()}
+    tokens = {NAMES[arm]: arm_map(report, arm, lambda inside: inside["tokens"]["recovery"]) for arm in arms_and_base(report)}
+    base = tokens[NAMES["base"]].abs()
+    tells = (base >= TELLING * base.max()).any(0)
     labels = report["measured"]["base"]["inside"]["tokens"]["labels"]
     return token_change_maps(
-        {NAMES[arm]: told[arm] for arm in arms},
-        [label for label, telling in zip(labels, tells.tolist(), strict=True) if telling],
+        {name: values[:, tells] for name, values in tokens.items()},
+        [label for label, told in zip(labels, tells.tolist(), strict=True) if told],
         title="Residual stream by layer and token: where the clean value restores the answer",
         unit="recovery",
-        beside=told,
+        shown=[NAMES[arm] for arm in arms],
     )
 
 
@@ -310,18 +303,17 @@ def tracing_figure(report: Report, place: int, arms: Sequence[str]) -> go.Figure
         return [[math.nan if value is None else value for value in row] for row in inside["tracing"][place]["effect"]]
 
     found = report["measured"]["base"]["inside"]["tracing"][place]
-    maps = {arm: arm_map(report, arm, effect) for arm in arms_and_base(report)}
-    there = ~maps["base"].isnan().all(0)
-    kept = {arm: values[:, there] for arm, values in maps.items()}
-    roles = [role for role, known in zip(found["roles"], there.tolist(), strict=True) if known]
+    maps = {NAMES[arm]: arm_map(report, arm, effect) for arm in arms_and_base(report)}
+    there = ~maps[NAMES["base"]].isnan().all(0)
+    roles = [role for role, kept in zip(found["roles"], there.tolist(), strict=True) if kept]
     what = {"mlp": "the MLPs", "attention": "attention", "resid": "the residual stream"}[found["restored"]]
     corruption = {"noise": "noise on the subject", "replacement": "another subject"}[found["corruption"]]
     return token_change_maps(
-        {NAMES[arm]: kept[arm] for arm in arms},
+        {name: values[:, there] for name, values in maps.items()},
         roles,
         title=f"Causal tracing: {what} restored, {corruption} ({found['prompts']} prompts)",
         unit="indirect effect",
-        beside=kept,
+        shown=[NAMES[arm] for arm in arms],
     )
 
 
